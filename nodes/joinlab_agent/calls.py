@@ -1,0 +1,263 @@
+"""The Winsock-shaped calls of the stack, with plain data going in and out, so that they can travel over a channel.
+
+A constant travels by its name ("JL_BOTH"), flags as a list of names, an address as [host, port], a failure as the
+name of its WSA code. One method a call; the name in the table is the documentation's.
+
+May not know: channels, records of calls (``app.py`` makes them).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from joinlab_agent.watching import Watchers
+from multipoint import constants, winsock
+from multipoint.layouts import WSABUF, WSADATA
+from multipoint.values import Ref, Settings
+
+ADDRESS_SIZE = 512  # more than any address; SOCKADDR_IN6 takes 28
+LARGEST_MESSAGE = 65535
+VERSION = 0x0202
+
+Address = list[Any]  # [host, port]
+
+_ERROR_NAMES = {
+    number: name
+    for name, number in vars(constants).items()
+    if name.startswith("WSA") and isinstance(number, int) and number > constants.WSABASEERR
+}
+
+
+class CallFailed(Exception):
+    """A call failed in the documentation's way: with a code in WSAGetLastError."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.name = _ERROR_NAMES.get(code, str(code))
+        super().__init__(self.name)
+
+
+def constant(name: str) -> int:
+    """Return the number of a constant of the documentation."""
+    number = getattr(constants, name)
+    assert isinstance(number, int), name
+    return number
+
+
+def sum_of(names: Iterable[str]) -> int:
+    """Return the flags of these names in one number."""
+    return sum({constant(name) for name in names})
+
+
+class Calls:
+    """The calls of one app and what must be remembered between them: watched sockets, callee data under way."""
+
+    def __init__(self, record: Callable[[str, str, dict[str, Any]], None]) -> None:
+        self._record = record
+        self._watchers = Watchers(record)
+        self._callee_data: dict[int, WSABUF] = {}
+
+    def table(self) -> Mapping[str, Callable[..., Any]]:
+        """Name of the call -> what makes it."""
+        return {
+            "WSAStartup": self.start_up,
+            "WSACleanup": self.clean_up,
+            "WSASocket": self.make_socket,
+            "bind": self.bind,
+            "listen": self.listen,
+            "accept": self.accept,
+            "WSAAccept": self.accept_on_condition,
+            "WSAJoinLeaf": self.join_leaf,
+            "callee data": self.callee_data,
+            "send": self.send,
+            "sendto": self.send_to,
+            "recv": self.receive,
+            "recvfrom": self.receive_from,
+            "shutdown": self.shutdown,
+            "closesocket": self.close,
+            "getsockname": self.local_address,
+            "getpeername": self.peer_address,
+            "setsockopt": self.set_option,
+            "getsockopt": self.option,
+            "ioctlsocket": self.set_nonblocking,
+            "watch": self.watch,
+        }
+
+    def start_up(self, **settings: Any) -> None:
+        """Start the stack; settings are the fields of ``multipoint.Settings``."""
+        if code := winsock.WSAStartup(VERSION, WSADATA(), settings=Settings(**settings)):
+            raise CallFailed(code)
+
+    def clean_up(self) -> None:
+        """End the stack's use."""
+        _check(winsock.WSACleanup())
+
+    def make_socket(self, family: str, type: str, protocol: str | int, flags: list[str], group: int = 0) -> int:
+        """Make a socket, give its handle."""
+        number = constant(protocol) if isinstance(protocol, str) else protocol
+        return _handle(winsock.WSASocket(constant(family), constant(type), number, None, group, sum_of(flags)))
+
+    def bind(self, socket: int, address: Address) -> None:
+        """Bind a socket."""
+        name = sockaddr(*address)
+        _check(winsock.bind(socket, name, len(name.pack())))
+
+    def listen(self, socket: int, backlog: int) -> None:
+        """Take requests."""
+        _check(winsock.listen(socket, backlog))
+
+    def accept(self, socket: int) -> dict[str, Any]:
+        """Accept without a condition."""
+        peer, size = _room_for_address()
+        accepted = _handle(winsock.accept(socket, peer, size))
+        self._watchers.adopt(socket, accepted)
+        return {"socket": accepted, "peer": list(address(peer))}
+
+    def accept_on_condition(self, socket: int, verdict: str, callee_data: bytes = b"") -> dict[str, Any]:
+        """Accept by a condition function that answers ``verdict`` and gives ``callee_data``; tells what it saw."""
+        condition = Condition(constant(verdict), callee_data)
+        peer, size = _room_for_address()
+        try:
+            accepted = _handle(winsock.WSAAccept(socket, peer, size, condition, None))
+        finally:
+            if condition.seen:
+                self._record("event", "condition", {"socket": socket, "verdict": verdict, **condition.seen})
+        self._watchers.adopt(socket, accepted)
+        return {"socket": accepted, "peer": list(address(peer)), **condition.seen}
+
+    def join_leaf(
+        self,
+        socket: int,
+        address: Address,
+        role: str,
+        caller_data: bytes | None = None,
+        callee_capacity: int | None = None,
+    ) -> dict[str, Any]:
+        """Join; where the socket is nonblocking, ``callee data`` asks for the peer's data after FD_CONNECT."""
+        name = sockaddr(*address)
+        caller = None if caller_data is None else WSABUF(len(caller_data), caller_data)
+        callee = None if callee_capacity is None else WSABUF(callee_capacity, bytearray(callee_capacity))
+        joined = _handle(
+            winsock.WSAJoinLeaf(socket, name, len(name.pack()), caller, callee, None, None, constant(role))
+        )
+        if callee is not None:
+            self._callee_data[joined] = callee
+        if joined != socket:
+            self._watchers.adopt(socket, joined)
+        return {"socket": joined}
+
+    def callee_data(self, socket: int) -> bytes | None:
+        """Return what the peer gave for the join that returned ``socket``; None: it wasn't asked for."""
+        callee = self._callee_data.get(socket)
+        return None if callee is None else bytes(callee.buf[: callee.len])
+
+    def send(self, socket: int, data: bytes) -> int:
+        """Send to the session."""
+        return _check(winsock.send(socket, data, len(data), 0))
+
+    def send_to(self, socket: int, data: bytes, address: Address) -> int:
+        """Send to an address."""
+        name = sockaddr(*address)
+        return _check(winsock.sendto(socket, data, len(data), 0, name, len(name.pack())))
+
+    def receive(self, socket: int, size: int = LARGEST_MESSAGE) -> bytes:
+        """Receive a message."""
+        data = bytearray(size)
+        return bytes(data[: _check(winsock.recv(socket, data, size, 0))])
+
+    def receive_from(self, socket: int, size: int = LARGEST_MESSAGE) -> dict[str, Any]:
+        """Receive a message and the address it came from."""
+        data = bytearray(size)
+        sender, length = _room_for_address()
+        received = _check(winsock.recvfrom(socket, data, size, 0, sender, length))
+        return {"data": bytes(data[:received]), "from": list(address(sender))}
+
+    def shutdown(self, socket: int, how: str) -> None:
+        """Shut a socket down."""
+        _check(winsock.shutdown(socket, constant(how)))
+
+    def close(self, socket: int) -> None:
+        """Close a socket."""
+        self._watchers.forget(socket)
+        self._callee_data.pop(socket, None)
+        _check(winsock.closesocket(socket))
+
+    def local_address(self, socket: int) -> Address:
+        """Return what the socket is bound to."""
+        name, size = _room_for_address()
+        _check(winsock.getsockname(socket, name, size))
+        return list(address(name))
+
+    def peer_address(self, socket: int) -> Address:
+        """Return the address of the other end."""
+        name, size = _room_for_address()
+        _check(winsock.getpeername(socket, name, size))
+        return list(address(name))
+
+    def set_option(self, socket: int, level: str, option: str, value: int) -> None:
+        """Set an option that is a number."""
+        data = value.to_bytes(4, "little", signed=True)
+        _check(winsock.setsockopt(socket, constant(level), constant(option), data, len(data)))
+
+    def option(self, socket: int, level: str, option: str) -> int:
+        """Return an option that is a number."""
+        data, size = bytearray(4), Ref(4)
+        _check(winsock.getsockopt(socket, constant(level), constant(option), data, size))
+        return int.from_bytes(data[: size.value], "little", signed=True)
+
+    def set_nonblocking(self, socket: int, nonblocking: bool) -> None:
+        """Set FIONBIO."""
+        _check(winsock.ioctlsocket(socket, constants.FIONBIO, Ref(int(nonblocking))))
+
+    def watch(self, socket: int, events: list[str], drain: bool = True) -> None:
+        """Put network events on record from now on, of this socket and of those that inherit from it."""
+        if not self._watchers.watch(socket, sum_of(events), drain):
+            raise CallFailed(winsock.WSAGetLastError())
+
+
+class Condition:
+    """A condition function that answers as told, and remembers what it saw."""
+
+    def __init__(self, verdict: int, callee_data: bytes) -> None:
+        self.seen: dict[str, Any] = {}
+        self._verdict = verdict
+        self._callee_data = callee_data
+
+    def __call__(
+        self,
+        caller: WSABUF,
+        caller_data: WSABUF | None,
+        flows: object,
+        _group_flows: object,
+        callee: WSABUF,
+        callee_data: WSABUF,
+        _group: object,
+        _callback_data: object,
+    ) -> int:
+        """Decide; the parameters are those of the documentation, in its order."""
+        self.seen = {
+            "caller": list(address(caller.buf)),
+            "callee": list(address(callee.buf)),
+            "caller_data": None if caller_data is None else bytes(caller_data.buf[: caller_data.len]),
+            "capacity": callee_data.len,
+            "flows": None if flows is None else repr(flows),
+        }
+        # As a C program would: it writes what fits into its buffer, and claims the length of all of it.
+        callee_data.buf[: callee_data.len] = self._callee_data[: callee_data.len].ljust(callee_data.len, b"\0")
+        callee_data.len = len(self._callee_data)
+        return self._verdict
+
+
+def _room_for_address() -> tuple[bytearray, Ref[int]]:
+    return bytearray(ADDRESS_SIZE), Ref(ADDRESS_SIZE)
+
+
+def _check(result: int) -> int:
+    if result == constants.SOCKET_ERROR:
+        raise CallFailed(winsock.WSAGetLastError())
+    return result
+
+
+def _handle(result: int) -> int:
+    if result == constants.INVALID_SOCKET:
+        raise CallFailed(winsock.WSAGetLastError())
+    return result
