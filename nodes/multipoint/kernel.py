@@ -1,0 +1,129 @@
+"""What the stack asks of the Linux kernel: sockets, memberships, interfaces. The one place with Linux numbers.
+
+Errors of the kernel leave this module as they are (OSError); the callers know which call of the program they belong to and
+translate them.
+
+May not know: sockets of the stack, sessions.
+"""
+
+import array
+import fcntl
+import socket
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+# linux/in.h, linux/in6.h; not in the socket module
+IP_MULTICAST_ALL = 49
+IPV6_MULTICAST_ALL = 29
+MCAST_JOIN_GROUP = 42
+MCAST_LEAVE_GROUP = 45
+MCAST_JOIN_SOURCE_GROUP = 46
+MCAST_LEAVE_SOURCE_GROUP = 47
+SIOCGIFCONF = 0x8912
+IFREQ_SIZE = 40
+STORAGE_SIZE = 128
+
+Address = tuple[str, int]
+
+
+class Membership(NamedTuple):
+    """One group on one interface (index 0: the system's choice), from one source or from any."""
+
+    group: str
+    interface: int
+    source: str | None = None
+
+
+def level(family: int) -> int:
+    """Return the option level of a family."""
+    return socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
+
+
+def datagram_socket(family: int) -> socket.socket:
+    """Return a nonblocking UDP socket that hears only groups it has joined itself (DP-04)."""
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    option = IPV6_MULTICAST_ALL if family == socket.AF_INET6 else IP_MULTICAST_ALL
+    sock.setsockopt(level(family), option, 0)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def stream_socket(family: int) -> socket.socket:
+    """Return a nonblocking TCP socket for a control connection or a listener."""
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def join(sock: socket.socket, membership: Membership) -> None:
+    """Join; the kernel reports the membership to the network."""
+    option = MCAST_JOIN_SOURCE_GROUP if membership.source else MCAST_JOIN_GROUP
+    sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
+
+
+def leave(sock: socket.socket, membership: Membership) -> None:
+    """Leave; the kernel reports it if no other socket of the host holds the group."""
+    option = MCAST_LEAVE_SOURCE_GROUP if membership.source else MCAST_LEAVE_GROUP
+    sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
+
+
+def set_multicast_interface(sock: socket.socket, interface: int) -> None:
+    """Send multicast through this interface."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface)
+    else:
+        mreqn = struct.pack("=4s4si", bytes(4), bytes(4), interface)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
+
+
+def set_multicast_scope(sock: socket.socket, scope: int) -> None:
+    """Set the TTL or hop limit of multicast datagrams."""
+    option = socket.IPV6_MULTICAST_HOPS if sock.family == socket.AF_INET6 else socket.IP_MULTICAST_TTL
+    sock.setsockopt(level(sock.family), option, scope)
+
+
+def interface_of(family: int, host: str) -> int | None:
+    """Return the index of the interface that has this address; None if no interface has it."""
+    return _interfaces6().get(host) if family == socket.AF_INET6 else _interfaces4().get(host)
+
+
+def source_towards(family: int, host: str, port: int) -> str:
+    """Return the local address that the system would send from; a look at the routes, nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, port))
+        return str(probe.getsockname()[0])
+
+
+def _group_request(family: int, membership: Membership) -> bytes:
+    request = struct.pack("=I4x", membership.interface) + _storage(family, membership.group)
+    return request + _storage(family, membership.source) if membership.source else request
+
+
+def _storage(family: int, host: str) -> bytes:
+    packed = socket.inet_pton(family, host.partition("%")[0])
+    start = struct.pack("=HH", family, 0) + (bytes(4) if family == socket.AF_INET6 else b"") + packed
+    return start.ljust(STORAGE_SIZE, b"\0")
+
+
+def _interfaces4() -> dict[str, int]:
+    """Every IPv4 address of the host, also second ones (SIOCGIFCONF lists them under labels such as eth0:1)."""
+    room = array.array("B", bytes(256 * IFREQ_SIZE))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        filled = fcntl.ioctl(sock, SIOCGIFCONF, struct.pack("iL", len(room), room.buffer_info()[0]))
+    used = struct.unpack("iL", filled)[0]
+    found = {}
+    for start in range(0, used, IFREQ_SIZE):
+        name = bytes(room[start : start + 16]).partition(b"\0")[0].partition(b":")[0].decode()
+        found[socket.inet_ntoa(bytes(room[start + 20 : start + 24]))] = socket.if_nametoindex(name)
+    return found
+
+
+def _interfaces6() -> dict[str, int]:
+    table = Path("/proc/net/if_inet6")
+    if not table.exists():
+        return {}
+    rows = (line.split() for line in table.read_text().splitlines())
+    return {socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[0])): int(row[1], 16) for row in rows}

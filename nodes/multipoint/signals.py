@@ -1,0 +1,54 @@
+"""Event objects: manual reset, set by the stack or the program, waited for by up to 64 at once.
+
+May not know: sockets.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+# One condition for all: setting an event is rare and short, and a wait may span any of them.
+_changed = threading.Condition()
+
+
+class Signal:
+    """What WSACreateEvent makes: stays set until it is reset (EV-01, EV-08)."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    @property
+    def is_set(self) -> bool:
+        """Tell whether it is signalled."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Signal it and wake who waits."""
+        with _changed:
+            self._is_set = True
+            _changed.notify_all()
+
+    def reset(self) -> None:
+        """Take the signal back."""
+        self._is_set = False
+
+
+def wait_for_any(signals: Sequence[Signal], timeout_s: float | None) -> int | None:
+    """Return the lowest index of a set signal, waiting at most ``timeout_s``; None when the time is over."""
+    return _wait(timeout_s, lambda: next((i for i, signal in enumerate(signals) if signal.is_set), None))
+
+
+def wait_for_all(signals: Sequence[Signal], timeout_s: float | None) -> int | None:
+    """Return 0 once all are set together; None when the time is over (EV-04)."""
+    return _wait(timeout_s, lambda: 0 if all(signal.is_set for signal in signals) else None)
+
+
+def _wait(timeout_s: float | None, question: Callable[[], int | None]) -> int | None:
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    with _changed:
+        while (answer := question()) is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            _changed.wait(left)
+        return answer
