@@ -108,7 +108,7 @@ def filter_program(ignored: Sequence[int]) -> bytes:
     )
 
 
-def open_ring(ignored: Sequence[int] = (), geometry: Geometry = Geometry()) -> socket.socket:  # noqa: B008 (frozen)
+def open_ring(ignored: Sequence[int] = (), geometry: Geometry = Geometry()) -> socket.socket:
     """Open a packet socket with a ring in this network namespace; it captures from now on.
 
     ``ignored`` are interfaces whose frames are not wanted: bridges, whose own copies would count frames twice.
