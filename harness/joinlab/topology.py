@@ -5,7 +5,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ def _validate(file: YamlFile) -> Topology:
     try:
         return Topology.model_validate(file.data)
     except ValidationError as error:
-        _refuse(_at(file, *_in_words(details)) for details in error.errors())
+        mistakes = [_in_words(details) for details in error.errors()]
+        mistakes.sort(key=lambda mistake: file.line_of(mistake[0]))
+        _refuse(_at(file, place, text) for place, text in mistakes)
         raise AssertionError("unreachable: an error has details") from error
 
 
@@ -82,7 +84,7 @@ def _at(file: YamlFile, place: Place, text: str) -> str:
     return f"{file.name}:{file.line_of(place)}: {_dotted(place)}: {text}"
 
 
-def _refuse(mistakes: Iterator[str]) -> None:
+def _refuse(mistakes: Iterable[str]) -> None:
     if lines := list(mistakes):
         raise UsageError("\n".join(lines))
 
@@ -106,6 +108,10 @@ def _in_words(details: ErrorDetails) -> tuple[Place, str]:
             return place, f"unknown key{_hint(str(place[-1]), known)}; expected one of {', '.join(known)}"
         case "value_error":
             return place, str(context["error"])
+        case "bool_type":
+            return place, f"expected true or false, got {_brief(got)}"
+        case "string_type":
+            return place, f"expected text, got {_brief(got)}"
         case "string_pattern_mismatch":
             return place, f"expected a name of at most 9 small letters, digits and '-', letter first, got {got!r}"
         case "model_type" | "model_attributes_type" | "dict_type":
