@@ -1,0 +1,63 @@
+"""The Docker engine: where it is, and what is wrong when it does not answer.
+
+May not know: images, containers, labs.
+"""
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from joinlab.errors import UnfitMachine
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+UNIX = "unix://"
+DEFAULT_HOST = f"{UNIX}/var/run/docker.sock"
+
+# An engine under load takes seconds for a create; one that takes longer hangs.
+ENGINE_TIMEOUT_S = 60
+
+
+def engine_problem() -> str | None:
+    """Say in a line why no engine can be used, with the cure; None: one can. Takes about a millisecond."""
+    host = engine_host()
+    if not host.startswith(UNIX):
+        return f"the Docker engine at {host} is on another machine: unset DOCKER_HOST to use this machine's"
+    path = host.removeprefix(UNIX)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(ENGINE_TIMEOUT_S)
+            sock.connect(path)
+    except PermissionError:
+        return f"the Docker engine at {path} refuses this user: usermod -aG docker USER, then log in again"
+    except FileNotFoundError:
+        return f"no Docker engine at {path}: apt-get install docker.io, then start it (systemctl start docker)"
+    except OSError as error:
+        return f"the Docker engine at {path} does not answer ({error.strerror}): systemctl restart docker"
+    return None
+
+
+def engine_host() -> str:
+    """Return where the engine is: DOCKER_HOST, else the current context of the docker command, else the default."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    if not os.path.exists(os.path.expanduser("~/.docker/config.json")):  # noqa: PTH110, PTH111 (Path.home may raise)
+        return DEFAULT_HOST
+    from docker.context import ContextAPI  # 0.2 s to import, so only where there can be a context
+
+    context = ContextAPI.get_current_context()
+    return str(context.Host) if context and context.Host else DEFAULT_HOST
+
+
+def connect() -> "DockerClient":
+    """Return a client of the engine; the caller closes it. Raises UnfitMachine."""
+    if problem := engine_problem():
+        raise UnfitMachine([problem])
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        return docker.DockerClient(base_url=engine_host(), version="auto", timeout=ENGINE_TIMEOUT_S)
+    except DockerException as error:
+        raise UnfitMachine([f"the Docker engine at {engine_host()} does not answer as it should: {error}"]) from error
