@@ -153,6 +153,12 @@ class Ring:
         self._count = geometry.block_count
         self._map = mmap.mmap(sock.fileno(), self._size * self._count)
         self._next = 0
+        self.is_open = True
+
+    @classmethod
+    def from_descriptor(cls, descriptor: int, geometry: Geometry) -> Self:
+        """Read the ring of a packet socket that another process opened and handed over."""
+        return cls(socket.socket(fileno=descriptor), geometry)
 
     def fileno(self) -> int:
         """Return the descriptor; it is readable when a block is."""
@@ -160,6 +166,7 @@ class Ring:
 
     def close(self) -> None:
         """Give the ring back."""
+        self.is_open = False
         self._map.close()
         self._sock.close()
 
