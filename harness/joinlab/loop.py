@@ -124,6 +124,9 @@ class Conversation:
     def start(self, verb: str, /, **arguments: Any) -> Pending[Any]:
         """Send a request and return at once; a reply with descriptors gives ``(value, descriptors)``."""
         pending: Pending[Any] = Pending(self._loop, f"{verb} on {self.name}")
+        if not self.is_open:
+            pending.resolve(lambda: _raise(LabBroken(f"{self.name} has ended; it can't be asked to {verb}")))
+            return pending
         number = next(self._numbers)
         self._pending[number] = pending
         try:

@@ -134,7 +134,7 @@ class Agent:
     def _ended(self, pid: int, status: int) -> None:
         if (name := self._apps.pop(pid, None)) is not None:
             self._pass_log_on()
-            self._channel.send({"record": "ended", "ns": time.time_ns(), "app": name, "status": status})
+            self._channel.send({"record": "ended", "ns": time.time_ns(), "app": name, "pid": pid, "status": status})
         elif (command := self._commands.pop(pid, None)) is not None:
             for pipe in command.pipes:
                 self._selector.unregister(pipe)

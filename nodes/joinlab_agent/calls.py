@@ -6,25 +6,20 @@ name of its WSA code. One method a call; the name in the table is the documentat
 May not know: channels, records of calls (``app.py`` makes them).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from joinlab_agent.addresses import from_sockaddr, room_for_address, to_sockaddr
+from joinlab_agent.names import code_name, number_of, sum_of
 from joinlab_agent.watching import Watchers
 from multipoint import constants, winsock
 from multipoint.layouts import WSABUF, WSADATA
 from multipoint.values import Ref, Settings
 
-ADDRESS_SIZE = 512  # more than any address; SOCKADDR_IN6 takes 28
 LARGEST_MESSAGE = 65535
 VERSION = 0x0202
 
-Address = list[Any]  # [host, port]
-
-_ERROR_NAMES = {
-    number: name
-    for name, number in vars(constants).items()
-    if name.startswith("WSA") and isinstance(number, int) and number > constants.WSABASEERR
-}
+Address = list[str | int]  # [host, port]
 
 
 class CallFailed(Exception):
@@ -32,20 +27,8 @@ class CallFailed(Exception):
 
     def __init__(self, code: int) -> None:
         self.code = code
-        self.name = _ERROR_NAMES.get(code, str(code))
+        self.name = code_name(code) or "0"
         super().__init__(self.name)
-
-
-def constant(name: str) -> int:
-    """Return the number of a constant of the documentation."""
-    number = getattr(constants, name)
-    assert isinstance(number, int), name
-    return number
-
-
-def sum_of(names: Iterable[str]) -> int:
-    """Return the flags of these names in one number."""
-    return sum({constant(name) for name in names})
 
 
 class Calls:
@@ -93,12 +76,12 @@ class Calls:
 
     def make_socket(self, family: str, type: str, protocol: str | int, flags: list[str], group: int = 0) -> int:
         """Make a socket, give its handle."""
-        number = constant(protocol) if isinstance(protocol, str) else protocol
-        return _handle(winsock.WSASocket(constant(family), constant(type), number, None, group, sum_of(flags)))
+        number = number_of(protocol) if isinstance(protocol, str) else protocol
+        return _handle(winsock.WSASocket(number_of(family), number_of(type), number, None, group, sum_of(flags)))
 
     def bind(self, socket: int, address: Address) -> None:
         """Bind a socket."""
-        name = sockaddr(*address)
+        name = to_sockaddr(address)
         _check(winsock.bind(socket, name, len(name.pack())))
 
     def listen(self, socket: int, backlog: int) -> None:
@@ -107,22 +90,22 @@ class Calls:
 
     def accept(self, socket: int) -> dict[str, Any]:
         """Accept without a condition."""
-        peer, size = _room_for_address()
+        peer, size = room_for_address()
         accepted = _handle(winsock.accept(socket, peer, size))
         self._watchers.adopt(socket, accepted)
-        return {"socket": accepted, "peer": list(address(peer))}
+        return {"socket": accepted, "peer": from_sockaddr(peer)}
 
     def accept_on_condition(self, socket: int, verdict: str, callee_data: bytes = b"") -> dict[str, Any]:
         """Accept by a condition function that answers ``verdict`` and gives ``callee_data``; tells what it saw."""
-        condition = Condition(constant(verdict), callee_data)
-        peer, size = _room_for_address()
+        condition = Condition(number_of(verdict), callee_data)
+        peer, size = room_for_address()
         try:
             accepted = _handle(winsock.WSAAccept(socket, peer, size, condition, None))
         finally:
             if condition.seen:
                 self._record("event", "condition", {"socket": socket, "verdict": verdict, **condition.seen})
         self._watchers.adopt(socket, accepted)
-        return {"socket": accepted, "peer": list(address(peer)), **condition.seen}
+        return {"socket": accepted, "peer": from_sockaddr(peer), **condition.seen}
 
     def join_leaf(
         self,
@@ -133,11 +116,11 @@ class Calls:
         callee_capacity: int | None = None,
     ) -> dict[str, Any]:
         """Join; where the socket is nonblocking, ``callee data`` asks for the peer's data after FD_CONNECT."""
-        name = sockaddr(*address)
+        name = to_sockaddr(address)
         caller = None if caller_data is None else WSABUF(len(caller_data), caller_data)
         callee = None if callee_capacity is None else WSABUF(callee_capacity, bytearray(callee_capacity))
         joined = _handle(
-            winsock.WSAJoinLeaf(socket, name, len(name.pack()), caller, callee, None, None, constant(role))
+            winsock.WSAJoinLeaf(socket, name, len(name.pack()), caller, callee, None, None, number_of(role))
         )
         if callee is not None:
             self._callee_data[joined] = callee
@@ -148,7 +131,7 @@ class Calls:
     def callee_data(self, socket: int) -> bytes | None:
         """Return what the peer gave for the join that returned ``socket``; None: it wasn't asked for."""
         callee = self._callee_data.get(socket)
-        return None if callee is None else bytes(callee.buf[: callee.len])
+        return None if callee is None else _bytes(callee)
 
     def send(self, socket: int, data: bytes) -> int:
         """Send to the session."""
@@ -156,7 +139,7 @@ class Calls:
 
     def send_to(self, socket: int, data: bytes, address: Address) -> int:
         """Send to an address."""
-        name = sockaddr(*address)
+        name = to_sockaddr(address)
         return _check(winsock.sendto(socket, data, len(data), 0, name, len(name.pack())))
 
     def receive(self, socket: int, size: int = LARGEST_MESSAGE) -> bytes:
@@ -167,13 +150,13 @@ class Calls:
     def receive_from(self, socket: int, size: int = LARGEST_MESSAGE) -> dict[str, Any]:
         """Receive a message and the address it came from."""
         data = bytearray(size)
-        sender, length = _room_for_address()
+        sender, length = room_for_address()
         received = _check(winsock.recvfrom(socket, data, size, 0, sender, length))
-        return {"data": bytes(data[:received]), "from": list(address(sender))}
+        return {"data": bytes(data[:received]), "from": from_sockaddr(sender)}
 
     def shutdown(self, socket: int, how: str) -> None:
         """Shut a socket down."""
-        _check(winsock.shutdown(socket, constant(how)))
+        _check(winsock.shutdown(socket, number_of(how)))
 
     def close(self, socket: int) -> None:
         """Close a socket."""
@@ -183,25 +166,25 @@ class Calls:
 
     def local_address(self, socket: int) -> Address:
         """Return what the socket is bound to."""
-        name, size = _room_for_address()
+        name, size = room_for_address()
         _check(winsock.getsockname(socket, name, size))
-        return list(address(name))
+        return from_sockaddr(name)
 
     def peer_address(self, socket: int) -> Address:
         """Return the address of the other end."""
-        name, size = _room_for_address()
+        name, size = room_for_address()
         _check(winsock.getpeername(socket, name, size))
-        return list(address(name))
+        return from_sockaddr(name)
 
     def set_option(self, socket: int, level: str, option: str, value: int) -> None:
         """Set an option that is a number."""
         data = value.to_bytes(4, "little", signed=True)
-        _check(winsock.setsockopt(socket, constant(level), constant(option), data, len(data)))
+        _check(winsock.setsockopt(socket, number_of(level), number_of(option), data, len(data)))
 
     def option(self, socket: int, level: str, option: str) -> int:
         """Return an option that is a number."""
         data, size = bytearray(4), Ref(4)
-        _check(winsock.getsockopt(socket, constant(level), constant(option), data, size))
+        _check(winsock.getsockopt(socket, number_of(level), number_of(option), data, size))
         return int.from_bytes(data[: size.value], "little", signed=True)
 
     def set_nonblocking(self, socket: int, nonblocking: bool) -> None:
@@ -235,20 +218,22 @@ class Condition:
     ) -> int:
         """Decide; the parameters are those of the documentation, in its order."""
         self.seen = {
-            "caller": list(address(caller.buf)),
-            "callee": list(address(callee.buf)),
-            "caller_data": None if caller_data is None else bytes(caller_data.buf[: caller_data.len]),
+            "caller": from_sockaddr(_bytes(caller)),
+            "callee": from_sockaddr(_bytes(callee)),
+            "caller_data": None if caller_data is None else _bytes(caller_data),
             "capacity": callee_data.len,
             "flows": None if flows is None else repr(flows),
         }
         # As a C program would: it writes what fits into its buffer, and claims the length of all of it.
-        callee_data.buf[: callee_data.len] = self._callee_data[: callee_data.len].ljust(callee_data.len, b"\0")
+        if isinstance(callee_data.buf, bytearray | memoryview):
+            fitting = self._callee_data[: callee_data.len]
+            callee_data.buf[: len(fitting)] = fitting
         callee_data.len = len(self._callee_data)
         return self._verdict
 
 
-def _room_for_address() -> tuple[bytearray, Ref[int]]:
-    return bytearray(ADDRESS_SIZE), Ref(ADDRESS_SIZE)
+def _bytes(buffer: WSABUF) -> bytes:
+    return b"" if buffer.buf is None else bytes(buffer.buf[: buffer.len])
 
 
 def _check(result: int) -> int:

@@ -6,7 +6,6 @@ May not know: requests, apps, sockets.
 import ctypes
 import os
 import signal
-import sys
 
 PR_SET_PDEATHSIG = 1
 FIRST_FREE_DESCRIPTOR = 3
@@ -41,5 +40,3 @@ def become_child_of_agent(keep: int, output: int) -> None:
     os.dup2(output, 2)
     os.closerange(FIRST_FREE_DESCRIPTOR, keep)
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115 - descriptor 1, for good
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115 - descriptor 2, for good

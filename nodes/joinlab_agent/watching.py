@@ -1,8 +1,9 @@
 """Watching sockets for network events, as a program does: WSAEventSelect, wait, WSAEnumNetworkEvents.
 
-Each watch is an event object and a thread that waits for it. Sockets that inherit the registration (from WSAAccept, and the
-legs of WSAJoinLeaf) share the event object, so the watch asks each of them. What it finds goes on record; FD_READ also
-makes it receive until nothing is left, so that a test waits for data on record and never for time to pass.
+Each watch is an event object and a thread that waits for it. Sockets that inherit the registration (from
+WSAAccept, and the legs of WSAJoinLeaf) share the event object, so the watch asks each of them. What it finds goes on
+record; FD_READ also makes it receive until nothing is left, so that a test waits for data on record and never for time
+to pass.
 
 May not know: channels.
 """
@@ -11,16 +12,27 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from joinlab_agent.addresses import from_sockaddr, room_for_address
+from joinlab_agent.names import code_name
 from multipoint import constants, winsock
 from multipoint.layouts import WSANETWORKEVENTS
-from multipoint.values import Ref
 
 LARGEST_MESSAGE = 65535
-ADDRESS_SIZE = 512
 
-_EVENT_NAMES = {
-    number: name for name, number in vars(constants).items() if name.startswith("FD_") and name not in
-    ("FD_MAX_EVENTS", "FD_ALL_EVENTS", "FD_SETSIZE") and not name.endswith("_BIT")
+_EVENT_NAMES: dict[int, str] = {
+    getattr(constants, name): name
+    for name in (
+        "FD_READ",
+        "FD_WRITE",
+        "FD_OOB",
+        "FD_ACCEPT",
+        "FD_CONNECT",
+        "FD_CLOSE",
+        "FD_QOS",
+        "FD_GROUP_QOS",
+        "FD_ROUTING_INTERFACE_CHANGE",
+        "FD_ADDRESS_LIST_CHANGE",
+    )
 }
 
 Record = Callable[[str, str, dict[str, Any]], None]
@@ -101,16 +113,17 @@ class Watch:
             return  # closed in the meantime
         for bit in range(constants.FD_MAX_EVENTS):
             if found.lNetworkEvents & 1 << bit:
-                facts = {"socket": socket, "error": _error_name(found.iErrorCode[bit])}
+                facts = {"socket": socket, "error": code_name(found.iErrorCode[bit]) or 0}
                 self._record("event", _EVENT_NAMES[1 << bit], facts)
         if found.lNetworkEvents & constants.FD_READ and self._drain:
             self._receive_all(socket)
 
     def _receive_all(self, socket: int) -> None:
         while True:
-            data, sender, size = bytearray(LARGEST_MESSAGE), bytearray(ADDRESS_SIZE), Ref(ADDRESS_SIZE)
+            data = bytearray(LARGEST_MESSAGE)
+            sender, size = room_for_address()
             received = winsock.recvfrom(socket, data, LARGEST_MESSAGE, 0, sender, size)
             if received < 0:
                 return
-            facts = {"socket": socket, "from": list(address(sender)), "data": bytes(data[:received])}
+            facts = {"socket": socket, "from": from_sockaddr(sender), "data": bytes(data[:received])}
             self._record("data", "data", facts)
