@@ -56,8 +56,8 @@ MAGIC = b"\xd7MPL"
 VERSION = (1, 0)
 # JL-13, D-22
 MAX_CONNECT_DATA = 1024
-# A side chat takes as much as a datagram of the session does; the frame's length has two bytes.
-MAX_CHAT = 65_000
+# As long as the longest message of a rooted session (the catalogue says so too); a frame's length has two bytes.
+MAX_CHAT = 65_487
 # Provider-specific objects: the documented ones have 20 bytes at most, ADSPEC and policy are the long ones.
 MAX_OBJECTS = 4096
 KEY_SIZE = 32
