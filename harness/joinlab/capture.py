@@ -7,16 +7,18 @@ May not know: what is expected, how the ring was opened.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joinlab.errors import LabBroken
-from joinlab.frames import FrameFacts, name_of
+from joinlab.frames import FrameFacts, name_of, read_ip
 from joinlab.loop import PATIENCE_S, Loop
 from joinlab.plan import LabPlan
 from joinlab.records import Kind, Record
 from joinlab.ring import Frame, Geometry, Ring
+from joinlab.streams import Streams
 from joinlab.trace import Trace
+from multipoint.wire import Message
 
 FRAMES_LOST = "frames lost"
 
@@ -32,6 +34,7 @@ class Capture:
         self._ring = ring
         node_of = {link.port: link.node for link in plan.links}
         self._ports = {index: (port, node_of.get(port, "")) for index, port in ports.items()}
+        self._streams = Streams()
         self._kept = 0
         self._read = 0
         self._counted_ns = time.time_ns()
@@ -63,8 +66,18 @@ class Capture:
 
     def _record(self, number: int, frame: Frame) -> Record:
         port, node = self._ports.get(frame.interface) or (f"interface {frame.interface}", "")
-        facts = FrameFacts(number, port, not frame.outgoing, frame.length, frame.data)
-        return Record(frame.ns, Kind.PACKET, node, "", name_of(frame.data), facts)
+        name = name_of(frame.data)
+        messages = self._messages(port, frame) if name.startswith("TCP") else ()
+        if messages:
+            name = f"control {', '.join(type(message).__name__ for message in messages)}"
+        facts = FrameFacts(number, port, not frame.outgoing, frame.length, frame.data, messages)
+        return Record(frame.ns, Kind.PACKET, node, "", name, facts)
+
+    def _messages(self, port: str, frame: Frame) -> Sequence[Message]:
+        datagram = read_ip(frame.data)
+        if datagram is None:
+            return ()
+        return self._streams.read(port, not frame.outgoing, datagram.source, datagram.destination, datagram.body)
 
     def _count(self) -> None:
         kept, lost = self._ring.statistics()

@@ -6,12 +6,13 @@ and may be anything: what can't be read is named by what can.
 May not know: nodes, the Trace, scapy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from joinlab.membership import Membership, read_igmp, read_mld
+from multipoint.wire import Message
 
 ETHERNET = 14
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
@@ -29,7 +30,8 @@ class Datagram(NamedTuple):
     source: str
     destination: str
     is_fragment: bool  # not the first one: no header of the protocol in it
-    body: bytes  # what follows the IP headers, without the padding of a short frame
+    start: int  # where what follows the IP headers begins in the frame
+    body: bytes  # and what it is, without the padding of a short frame
 
 
 def read_ip(frame: bytes) -> Datagram | None:
@@ -48,7 +50,7 @@ def _read_ipv4(frame: bytes) -> Datagram:
     end = ETHERNET + (int.from_bytes(frame[16:18]) or len(frame))
     is_fragment = bool(int.from_bytes(frame[20:22]) & 0x1FFF)
     source, destination = str(IPv4Address(frame[26:30])), str(IPv4Address(frame[30:34]))
-    return Datagram(frame[23], source, destination, is_fragment, frame[body:end])
+    return Datagram(frame[23], source, destination, is_fragment, body, frame[body:end])
 
 
 def _read_ipv6(frame: bytes) -> Datagram:
@@ -61,7 +63,7 @@ def _read_ipv6(frame: bytes) -> Datagram:
         else:
             protocol, body = frame[body], body + 8 + frame[body + 1] * 8
     source, destination = str(IPv6Address(frame[22:38])), str(IPv6Address(frame[38:54]))
-    return Datagram(protocol, source, destination, is_fragment, frame[body:end])
+    return Datagram(protocol, source, destination, is_fragment, body, frame[body:end])
 
 
 def read_membership(frame: bytes) -> Membership | None:
@@ -106,14 +108,18 @@ class FrameFacts(Mapping[str, Any]):
 
     ``frame`` is the raw frame, ``from_node`` its direction, ``number`` its number in the capture file. IP packets
     have ``source`` and ``destination``; UDP and TCP ones ``source_port``, ``destination_port`` and ``payload``.
+    ``messages`` are the control messages of our protocol that this frame completes.
     """
 
-    def __init__(self, number: int, port: str, from_node: bool, length: int, frame: bytes) -> None:
+    def __init__(
+        self, number: int, port: str, from_node: bool, length: int, frame: bytes, messages: Sequence[Message] = ()
+    ) -> None:
         self.number = number
         self.port = port
         self.from_node = from_node
         self.length = length
         self.frame = frame
+        self.messages = messages
 
     @cached_property
     def membership(self) -> Membership | None:
@@ -123,6 +129,8 @@ class FrameFacts(Mapping[str, Any]):
     @cached_property
     def _facts(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("number", "port", "from_node", "length", "frame")}
+        if self.messages:
+            own["messages"] = list(map(str, self.messages))
         datagram = read_ip(self.frame)
         if datagram is None:
             return own
