@@ -57,6 +57,12 @@ class JoinRole(IntEnum):
         """Say whether it may receive."""
         return self is not JoinRole.SENDER_ONLY
 
+    @property
+    def mirrored(self) -> "JoinRole":
+        """What the other end is towards who plays this role (JL-55)."""
+        pairs = {JoinRole.SENDER_ONLY: JoinRole.RECEIVER_ONLY, JoinRole.RECEIVER_ONLY: JoinRole.SENDER_ONLY}
+        return pairs.get(self, JoinRole.BOTH)
+
 
 class Reach(Enum):
     """Whom a send reaches, or whose data a receive yields (the tables of A.2)."""
