@@ -9,6 +9,7 @@ May not know: what the messages mean. Why not execnet: it keeps a thread for eac
 may have a thousand nodes; and it can't hand over descriptors.
 """
 
+import array
 import base64
 import json
 import os
@@ -23,6 +24,8 @@ LENGTH = struct.Struct("!I")
 # A plan of a thousand nodes is 0.3 MB; the limit only guards against a broken peer.
 MAX_MESSAGE = 64 * 1024 * 1024
 MAX_DESCRIPTORS = 64
+DESCRIPTOR_ROOM = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+ANCILLARY_SIZE = socket.CMSG_LEN(MAX_DESCRIPTORS * struct.calcsize("i"))
 READ_SIZE = 256 * 1024
 
 Message = dict[str, Any]
@@ -100,14 +103,15 @@ class Channel:
 
     def _read(self, flags: int) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._sock, READ_SIZE, MAX_DESCRIPTORS, flags)
+            # Not socket.recv_fds: Python 3.11's ignores its flags, and waits.
+            data, ancillary, _, _ = self._sock.recvmsg(READ_SIZE, ANCILLARY_SIZE, flags | socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             raise
         except OSError as error:
             raise ChannelClosed(str(error)) from error
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
-        self._descriptors.extend(descriptors)
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._descriptors.extend(memoryview(content).cast("i"))
         if not data:
             raise ChannelClosed("the other end closed the channel")
         self._bytes += data
