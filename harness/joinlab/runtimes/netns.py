@@ -1,0 +1,65 @@
+"""Nodes as processes in namespaces of their own, forked by the keeper: no engine, no image, no set-up.
+
+May not know: how the keeper got its privileges.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from joinlab import pids
+from joinlab.errors import UsageError
+from joinlab.launchers import RunningKeeper
+from joinlab.loop import PATIENCE_S, Pending
+from joinlab.plan import NodePlan
+from joinlab.runtimes.base import Node
+from joinlab_agent.channel import Channel
+
+
+class NetnsRuntime:
+    """The nodes of one keeper; they end with their channels, with the keeper, or with ``stop``."""
+
+    name = "netns"
+
+    def __init__(self, keeper: RunningKeeper) -> None:
+        self._keeper = keeper
+        self._nodes: dict[str, Node] = {}
+
+    def start(self, nodes: Sequence[NodePlan]) -> Mapping[str, Node]:
+        """Fork all nodes; returns when each is up. Raises UsageError, LabBroken."""
+        _refuse_images(nodes)
+        conversation = self._keeper.conversation
+        pending = {node.name: conversation.start("fork_node", name=node.name) for node in nodes}
+        for name, reply in pending.items():
+            self._nodes[name] = _node(name, reply)
+        return dict(self._nodes)
+
+    def shell(self, node: str) -> list[str]:
+        """Return the command that opens a shell in a node, with the privileges of the keeper."""
+        kinds = ["--net", "--mount", "--uts", "--ipc", "--pid"]
+        if self._keeper.launcher == "user namespace":
+            kinds += ["--user", "--preserve-credentials"]
+        return ["nsenter", "--target", str(self._pid(self._nodes[node])), *kinds, "--", "/bin/sh"]
+
+    def stop(self) -> None:
+        """Close the agents' channels, which ends the nodes. Idempotent."""
+        while self._nodes:
+            _, node = self._nodes.popitem()
+            node.agent.close()
+
+    def _pid(self, node: Node) -> int:
+        """Return the node's first process as the caller sees it."""
+        process = self._keeper.process
+        outer = pids.outside(node.pid, process.pid) if process else None
+        return node.pid if outer is None else outer
+
+
+def _node(name: str, reply: Pending[Any]) -> Node:
+    value, (descriptor,) = reply.result(PATIENCE_S)
+    return Node(name, value["pid"], Channel(socket.socket(fileno=descriptor)))
+
+
+def _refuse_images(nodes: Sequence[NodePlan]) -> None:
+    for node in nodes:
+        if node.image is not None:
+            raise UsageError(f"node {node.name} asks for the image {node.image}: that needs --runtime=docker")
