@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -36,10 +37,16 @@ class Refused(Exception):
 
 def main(channel: Channel) -> NoReturn:
     """Serve the node until the channel closes, then end the process, and with it the node."""
-    with contextlib.suppress(ChannelClosed, Stopped):
+    status = 0
+    try:
         Agent(channel).serve()
+    except (ChannelClosed, Stopped):
+        pass
+    except BaseException:
+        traceback.print_exc()
+        status = 1
     # Not sys.exit: after a fork from the keeper, its clean-up is none of ours.
-    os._exit(0)
+    os._exit(status)
 
 
 class Agent:
@@ -67,7 +74,9 @@ class Agent:
         """Serve until ChannelClosed or Stopped is raised."""
         while True:
             for key, _ in self._selector.select(self._seconds_to_deadline()):
-                key.data()
+                # One that was ready may have been closed by another of this round.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
             self._kill_overdue_commands()
 
     def _take_requests(self) -> None:
