@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from joinlab.membership import Membership, read_igmp, read_mld
+from multipoint.datagram import HEADER_SIZE, VERSION_BYTE
 from multipoint.wire import Message
 
 ETHERNET = 14
@@ -19,6 +20,7 @@ IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 IGMP, TCP, UDP, ICMPV6, HOP_BY_HOP, FRAGMENT = 2, 6, 17, 58, 0, 44
 PROTOCOLS = {1: "ICMP", IGMP: "IGMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 103: "PIM"}
 UDP_HEADER = 8
+SESSION_HEADER, SESSION_VERSION = HEADER_SIZE, bytes([VERSION_BYTE])
 FIN, SYN, RST = 0x01, 0x02, 0x04
 TCP_NAMES = ((RST, "TCP RST"), (SYN, "TCP SYN"), (FIN, "TCP FIN"))
 
@@ -30,6 +32,7 @@ class Datagram(NamedTuple):
     source: str
     destination: str
     is_fragment: bool  # not the first one: no header of the protocol in it
+    is_begun: bool  # the first one, and more follow
     start: int  # where what follows the IP headers begins in the frame
     body: bytes  # and what it is, without the padding of a short frame
 
@@ -48,22 +51,24 @@ def _read_ipv4(frame: bytes) -> Datagram:
     body = ETHERNET + (frame[14] & 0x0F) * 4
     # 0: a segment larger than the field can say.
     end = ETHERNET + (int.from_bytes(frame[16:18]) or len(frame))
-    is_fragment = bool(int.from_bytes(frame[20:22]) & 0x1FFF)
+    offset = int.from_bytes(frame[20:22])
+    is_fragment, is_begun = bool(offset & 0x1FFF), offset & 0x3FFF == 0x2000
     source, destination = str(IPv4Address(frame[26:30])), str(IPv4Address(frame[30:34]))
-    return Datagram(frame[23], source, destination, is_fragment, body, frame[body:end])
+    return Datagram(frame[23], source, destination, is_fragment, is_begun, body, frame[body:end])
 
 
 def _read_ipv6(frame: bytes) -> Datagram:
-    protocol, body, is_fragment = frame[20], ETHERNET + 40, False
+    protocol, body, is_fragment, is_begun = frame[20], ETHERNET + 40, False, False
     end = body + (int.from_bytes(frame[18:20]) or len(frame))
     while protocol in (HOP_BY_HOP, FRAGMENT) and body + 8 <= len(frame):
         if protocol == FRAGMENT:
-            is_fragment = bool(int.from_bytes(frame[body + 2 : body + 4]) & 0xFFF8)
+            offset = int.from_bytes(frame[body + 2 : body + 4])
+            is_fragment, is_begun = bool(offset & 0xFFF8), offset & 0xFFF9 == 1
             protocol, body = frame[body], body + 8
         else:
             protocol, body = frame[body], body + 8 + frame[body + 1] * 8
     source, destination = str(IPv6Address(frame[22:38])), str(IPv6Address(frame[38:54]))
-    return Datagram(protocol, source, destination, is_fragment, body, frame[body:end])
+    return Datagram(protocol, source, destination, is_fragment, is_begun, body, frame[body:end])
 
 
 def read_membership(frame: bytes) -> Membership | None:
@@ -155,3 +160,16 @@ def _transport(datagram: Datagram) -> dict[str, Any]:
         "destination_port": int.from_bytes(body[2:4]),
         "payload": body[UDP_HEADER:] if datagram.protocol == UDP else tcp_payload(body),
     }
+
+
+def carries(frame: bytes, data: bytes) -> bool:
+    """Tell whether a frame is a UDP datagram with this data, with or without the header of a rooted session.
+
+    Of a datagram in fragments the first one decides, as far as it goes.
+    """
+    datagram = read_ip(frame)
+    if datagram is None or datagram.protocol != UDP or datagram.is_fragment:
+        return False
+    payload = datagram.body[UDP_HEADER:]
+    own = payload[SESSION_HEADER:] if payload[:1] == SESSION_VERSION else payload
+    return any(data[: len(part)] == part if datagram.is_begun else data == part for part in (payload, own))

@@ -6,7 +6,7 @@
 May not know: what is asked, where records come from.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from typing import Any
@@ -19,6 +19,9 @@ LAST_LINES = 36
 NEAR = "? "
 PLAIN = "  "
 LONGEST_VALUE = 48
+# Names of packets that are folded, and the facts that must agree.
+TRAFFIC = frozenset({"UDP", "TCP"})
+WAY = ("from_node", "source", "destination", "destination_port")
 # Facts of packets that the line shows already, or nobody can read.
 UNTOLD = frozenset({"frame", "from_node", "number", "port", "bridge", "length", "payload"})
 
@@ -38,24 +41,34 @@ def tell(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bo
 
 def line(record: Record, zero_ns: int) -> str:
     """Return one record as a line."""
-    milliseconds = (record.ns - zero_ns) / 1e6
     facts = " ".join(f"{key}={_value(value)}" for key, value in _facts(record))
-    text = f"{milliseconds:+11.3f} ms  {_place(record):<16} {record.kind:<6}  {record.name}"
+    text = f"{_time(record, zero_ns):>14}  {_place(record):<16} {record.kind:<6}  {record.name}"
     return f"{text}  {facts}" if facts else text
 
 
 def _lines(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bool]) -> Iterator[str]:
-    for _, run in groupby(records, key=_likeness):
-        first, *more = run
-        times = f"  ({len(more) + 1} times)" if more else ""
-        yield f"{NEAR if is_near(first) else PLAIN}{line(first, zero_ns)}{times}"
+    for is_traffic, run in groupby(records, key=_is_traffic):
+        for alike in _fold(run) if is_traffic else ([record] for record in run):
+            first, last = alike[0], alike[-1]
+            times = f"  ({len(alike)} times until {_time(last, zero_ns).strip()})" if len(alike) > 1 else ""
+            yield f"{NEAR if is_near(first) else PLAIN}{line(first, zero_ns)}{times}"
 
 
-def _likeness(record: Record) -> object:
-    """Return what makes two neighbours one line: only packets repeat themselves in ways that nobody wants to read."""
-    if record.kind is not Kind.PACKET:
-        return id(record)
-    return record.node, record.facts.get("from_node"), record.name
+def _is_traffic(record: Record) -> bool:
+    """Tell whether nobody wants to read each of these: datagrams and segments that come by the thousand."""
+    return record.kind is Kind.PACKET and record.name in TRAFFIC
+
+
+def _fold(run: Iterable[Record]) -> Iterable[list[Record]]:
+    """Gather what goes the same way on the same link; a datagram that is forwarded alternates between links."""
+    alike: defaultdict[object, list[Record]] = defaultdict(list)
+    for record in run:
+        alike[record.node, record.name, *(record.facts.get(fact) for fact in WAY)].append(record)
+    return alike.values()
+
+
+def _time(record: Record, zero_ns: int) -> str:
+    return f"{(record.ns - zero_ns) / 1e6:+.3f} ms"
 
 
 def _place(record: Record) -> str:
