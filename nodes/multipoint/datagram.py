@@ -83,8 +83,7 @@ class ReplayWindow:
             self._seen = (kept | 1) & ((1 << REPLAY_WINDOW) - 1)
             self._highest = sequence
             return True
-        place = 1 << -ahead
-        if -ahead >= REPLAY_WINDOW or self._seen & place:
+        if -ahead >= REPLAY_WINDOW or self._seen >> -ahead & 1:
             return False
-        self._seen |= place
+        self._seen |= 1 << -ahead
         return True
