@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from joinlab import fabric, links, namespaces, nodefork, probe, ring, shaping
@@ -29,8 +29,8 @@ from joinlab_agent import agent
 from joinlab_agent.channel import Channel, ChannelClosed, Message, Received
 
 NETEM_CURE = (
-    "the topology asks for delay, jitter, loss or the like, and this kernel has no netem: load it (modprobe sch_netem), "
-    "boot a kernel that has it, or shape by rate only"
+    "the topology asks for delay, jitter, loss or the like, and this kernel has no netem: "
+    "load it (modprobe sch_netem), boot a kernel that has it, or shape by rate only"
 )
 
 # What a verb gives: the value of the reply and descriptors, which the keeper closes once they are sent.
@@ -50,7 +50,7 @@ class Keeper:
         self._plan: LabPlan | None = None
         self._bridges: dict[str, int] = {}
         self._spaces: dict[str, int] = {}
-        self._shapes: dict[tuple[str, str], Shape] = {}
+        self._shapes: dict[str, Shape] = {}
         self._groups: GroupWatch | None = None
         self._verbs: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
@@ -140,8 +140,7 @@ class Keeper:
             for version in (4, 6) if bridge.ipv6 else (4,):
                 in_force = probe.wait_until_in_force(bridge.name, ports, version, snooping=snooping)
                 rounds[f"{bridge.name} IPv{version}"] = in_force
-        for link in plan.links:
-            self._shape_link(link, link.up, link.down)
+        self._shape_links([(link, link.up, link.down) for link in plan.links])
         return rounds
 
     def _capture(self) -> Answer:
@@ -159,22 +158,27 @@ class Keeper:
         new_up, new_down = Shape(**up), Shape(**down)
         if (new_up.needs_netem or new_down.needs_netem) and not _netem_in_scratch_namespace(self._home):
             raise UnfitMachine([NETEM_CURE])
-        self._shape_link(link, new_up, new_down)
+        self._shape_links([(link, new_up, new_down)])
         self._record("link", change="shaped", port=port, node=link.node, up=up, down=down)
 
-    def _shape_link(self, link: LinkPlan, up: Shape, down: Shape) -> None:
-        """``down`` is what the bridge's port sends, ``up`` what the node's interface sends."""
-        self._shape_end(self._netlink, link.port, link.port, down)
-        if self._shapes.get((link.node, link.interface), Shape()) != up:
-            with namespaces.inside(self._spaces[link.node], self._home), Netlink() as netlink:
-                self._shape_end(netlink, link.node, link.interface, up)
+    def _shape_links(self, wanted: Sequence[tuple[LinkPlan, Shape, Shape]]) -> None:
+        """Shape links, each ``(link, up, down)``. The bridge's port sends ``down``, the node's interface ``up``."""
+        self._shape_ends(self._netlink, [(link.port, f"port {link.port}", down) for link, _, down in wanted])
+        for link, up, _ in wanted:
+            if self._shapes.get(_node_end(link), Shape()) != up:
+                with namespaces.inside(self._spaces[link.node], self._home), Netlink() as netlink:
+                    self._shape_ends(netlink, [(link.interface, _node_end(link), up)])
 
-    def _shape_end(self, netlink: Netlink, owner: str, interface: str, shape: Shape) -> None:
-        before = self._shapes.get((owner, interface), Shape())
-        if before != shape:
-            index = socket.if_nametoindex(interface)
-            shaping.apply(netlink, index, f"shape {interface} of {owner}", before, shape)
-            self._shapes[owner, interface] = shape
+    def _shape_ends(self, netlink: Netlink, ends: Sequence[tuple[str, str, Shape]]) -> None:
+        """Shape what interfaces send, each ``(interface, full name, shape)``; the caller is in their namespace."""
+        changes = [
+            shaping.Change(socket.if_nametoindex(interface), name, self._shapes.get(name, Shape()), shape)
+            for interface, name, shape in ends
+            if self._shapes.get(name, Shape()) != shape
+        ]
+        if changes:
+            shaping.apply(netlink, changes)
+            self._shapes |= {change.what: change.after for change in changes}
 
     def _cut(self, port: str) -> None:
         self._set_carrier(port, up=False)
@@ -219,8 +223,8 @@ class Keeper:
 
     def _node_reported(self, number: int, name: str, forked: nodefork.Forked) -> None:
         self._selector.unregister(forked.report)
-        with open(forked.report, "rb") as report:
-            failure = report.read().decode(errors="replace")
+        with os.fdopen(forked.report) as report:
+            failure = report.read()
         if failure:
             os.close(forked.channel)
             self._send({"re": number, "error": _to_json(LabBroken(f"node {name} can't be made: {failure}"))})
@@ -291,6 +295,10 @@ def _dial(path: str, name: str, token: str) -> Channel:
     channel = Channel(sock)
     channel.send({"hello": name, "token": token})
     return channel
+
+
+def _node_end(link: LinkPlan) -> str:
+    return f"{link.interface} of {link.node}"
 
 
 def _needs_netem(plan: LabPlan) -> bool:

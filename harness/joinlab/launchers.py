@@ -10,10 +10,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from joinlab.errors import JoinlabError, LabBroken, UnfitMachine, UsageError
 from joinlab.loop import Conversation, Loop
@@ -38,6 +39,7 @@ class RunningKeeper:
     launcher: str  # "root", "user namespace" or "helper container"
     why: str
     process: subprocess.Popen[bytes] | None = None  # None: somebody else's child, as in a helper container
+    log: BinaryIO | None = None  # what it printed
     on_close: Callable[[], None] = lambda: None
 
     def close(self) -> None:
@@ -45,7 +47,17 @@ class RunningKeeper:
         self.conversation.close()
         if self.process is not None:
             _wait_for_end(self.process)
+        if self.log is not None:
+            self.log.close()
         self.on_close()
+
+    def last_words(self) -> str:
+        """Return the last line that the keeper printed, "" if it printed nothing."""
+        if self.log is None or self.log.closed:
+            return ""
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "")
 
 
 @dataclass(frozen=True)
@@ -131,8 +143,10 @@ def _start(launcher: Launcher, order: Order) -> RunningKeeper:
     try:
         keeper.conversation.call("hello", timeout_s=START_S)
     except (JoinlabError, TimeoutError) as error:
+        last_words = keeper.last_words()
         keeper.close()
-        raise UnfitMachine([f"{error}{launcher.cure()}"]) from error
+        cure = f"; it said: {last_words}" if last_words else launcher.cure()
+        raise UnfitMachine([f"{error}{cure}"]) from error
     return keeper
 
 
@@ -172,16 +186,20 @@ def _user_namespace_cure() -> str:
 
 def _start_process(order: Order, name: str, why: str, options: Sequence[str]) -> RunningKeeper:
     ours, theirs = socket.socketpair()
+    # Not a pipe: nobody would read it. RunningKeeper closes it.
+    log = tempfile.TemporaryFile()  # noqa: SIM115
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", "joinlab.keeper", *options, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             # Away from the terminal: a Ctrl-C there belongs to pytest, which then closes the channel.
             start_new_session=True,
             env=os.environ | {RUN_VARIABLE: order.run_id, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-    return RunningKeeper(order.converse(Channel(ours)), name, why, process)
+    return RunningKeeper(order.converse(Channel(ours)), name, why, process, log)
 
 
 def _wait_for_end(process: subprocess.Popen[bytes]) -> None:

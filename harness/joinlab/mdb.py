@@ -1,6 +1,7 @@
 """The group tables of bridges: who is a member of what behind which port, as the kernel's snooping knows it.
 
-pyroute2 has the numbers of these messages but not their layout; it stands here. Source: <linux/if_bridge.h>.
+pyroute2 has the numbers of these messages but not their layout; it stands here, in classes named like their siblings
+there. Source: <linux/if_bridge.h>.
 May not know: labs, nodes.
 """
 
@@ -26,26 +27,26 @@ class FilterMode(IntEnum):
     INCLUDE = 1
 
 
-class mdbmsg(nlmsg):  # noqa: N801: named like its siblings in pyroute2
+class mdbmsg(nlmsg):  # type: ignore[misc]
     """``struct br_port_msg`` and its attributes."""
 
     prefix = "MDBA_"
     fields = (("family", "B"), ("pad", "3x"), ("index", "I"))
     nla_map = (("MDBA_UNSPEC", "none"), ("MDBA_MDB", "mdb"), ("MDBA_ROUTER", "hex"))
 
-    class mdb(nla):
+    class mdb(nla):  # type: ignore[misc]
         """One for each bridge."""
 
         nla_flags = NLA_F_NESTED
         nla_map = (("MDBA_MDB_UNSPEC", "none"), ("MDBA_MDB_ENTRY", "entry"))
 
-        class entry(nla):
+        class entry(nla):  # type: ignore[misc]
             """One for each group."""
 
             nla_flags = NLA_F_NESTED
             nla_map = (("MDBA_MDB_ENTRY_UNSPEC", "none"), ("MDBA_MDB_ENTRY_INFO", "info"))
 
-            class info(nla):
+            class info(nla):  # type: ignore[misc]
                 """``struct br_mdb_entry``, one for each port of a group, then attributes."""
 
                 fields = (
@@ -66,13 +67,13 @@ class mdbmsg(nlmsg):  # noqa: N801: named like its siblings in pyroute2
                     ("MDBA_MDB_EATTR_RTPROT", "uint8"),
                 )
 
-                class sources(nla):
+                class sources(nla):  # type: ignore[misc]
                     """The sources of a group's port."""
 
                     nla_flags = NLA_F_NESTED
                     nla_map = (("MDBA_MDB_SRCLIST_UNSPEC", "none"), ("MDBA_MDB_SRCLIST_ENTRY", "source"))
 
-                    class source(nla):
+                    class source(nla):  # type: ignore[misc]
                         """One source."""
 
                         nla_flags = NLA_F_NESTED

@@ -13,15 +13,14 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
-from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 T = TypeVar("T")
 
-REQUEST, MULTI, ACK, CREATE, EXCL, DUMP = 0x1, 0x2, 0x4, 0x400, 0x200, 0x300
-ACK_CAPPED, ACK_HAS_ATTRIBUTES = 0x100, 0x200  # flags of an answer
+REQUEST, ACK, CREATE, EXCL, DUMP = 0x1, 0x4, 0x400, 0x200, 0x300
+ACK_HAS_ATTRIBUTES = 0x200  # flag of an answer, NLM_F_ACK_TLVS
 ERROR, DONE = 2, 3  # message types below those of rtnetlink
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ATTRIBUTE = struct.Struct("=HH")
@@ -87,7 +86,7 @@ class Netlink:
         self._sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
 
     def notices(self) -> list[bytes]:
-        """Return all notices that are there, whole messages, without waiting. Raises OSError ENOBUFS when some are lost."""
+        """Return all notices that are there, whole messages, without waiting. Raises OSError when some are lost."""
         found: list[bytes] = []
         while True:
             try:
@@ -244,16 +243,3 @@ def _extended_text(message: bytes) -> str:
             return message[offset + ATTRIBUTE.size : offset + length].rstrip(b"\0").decode(errors="replace")
         offset += max((length + 3) & ~3, ATTRIBUTE.size)
     return ""
-
-
-__all__ = [
-    "Netlink",
-    "NetlinkFailed",
-    "Request",
-    "link_message",
-    "nested",
-    "new_address",
-    "new_link",
-    "nlmsg",
-    "set_link",
-]

@@ -18,6 +18,7 @@ ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
 PACKET_OUTGOING = 4
 UDP = 17
 DISCARD = 9  # the port where nothing listens, RFC 863
+SENDER_ADDRESS = b"\x02jlp\0\0"  # locally administered, and no node's
 DEADLINE_S = 5.0
 # The longest that one pair of frames is waited for before the next is sent; a port may just be coming up.
 PATIENCE_S = 0.01
@@ -54,11 +55,11 @@ def wait_until_in_force(bridge: str, ports: Collection[int], version: int, *, sn
     if not ports:
         return 0
     deadline = time.monotonic() + DEADLINE_S
-    with _listener() as listener, _sender(bridge) as sender:
+    with _socket() as sock:
         for number in range(1, 1 << 31):
             token = os.urandom(8)
-            _send(sender, PROBES[version], token)
-            reached, flooded = _watch(listener, PROBES[version], token, frozenset(ports))
+            _send(sock, bridge, PROBES[version], token)
+            reached, flooded = _watch(sock, PROBES[version], token, frozenset(ports))
             if reached == set(ports) and not (snooping and flooded):
                 return number
             if time.monotonic() > deadline:
@@ -86,37 +87,31 @@ def _watch(listener: socket.socket, probe: Probe, token: bytes, ports: frozenset
         if not waiting.poll(left * 1000):
             break
         data, (name, _, kind, _, _) = listener.recvfrom(2048)
-        if kind == PACKET_OUTGOING and data.endswith(token):
-            at = reached if _destination(data, probe.version) == probe.control else flooded
-            at.add(socket.if_nametoindex(name))
-    return reached & ports, flooded & ports
+        index = socket.if_nametoindex(name)
+        if kind == PACKET_OUTGOING and index in ports and data.endswith(token):
+            (reached if _destination(data, probe.version) == probe.control else flooded).add(index)
+    return reached, flooded
 
 
-def _listener() -> socket.socket:
+def _socket() -> socket.socket:
+    """Open the socket that sends and listens: one, since closing a packet socket takes the kernel 10 ms."""
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
 
 
-def _sender(bridge: str) -> socket.socket:
-    sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sender.bind((bridge, 0))
-    return sender
-
-
-def _send(sender: socket.socket, probe: Probe, token: bytes) -> None:
-    own_address = sender.getsockname()[4]
+def _send(sock: socket.socket, bridge: str, probe: Probe, token: bytes) -> None:
     for destination in (probe.group, probe.control):
-        sender.send(_frame(probe.version, own_address, destination, token))
+        sock.sendto(_frame(probe.version, destination, token), (bridge, 0))
 
 
-def _frame(version: int, own_address: bytes, destination: str, token: bytes) -> bytes:
+def _frame(version: int, destination: str, token: bytes) -> bytes:
     payload = struct.pack("!HHHH", DISCARD, DISCARD, 8 + len(token), 0) + token
     if version == 4:
         group = socket.inet_aton(destination)
         card = b"\x01\x00\x5e" + bytes([group[1] & 0x7F]) + group[2:]
-        return card + own_address + struct.pack("!H", ETH_P_IP) + _ipv4(group, payload) + payload
+        return card + SENDER_ADDRESS + struct.pack("!H", ETH_P_IP) + _ipv4(group, payload) + payload
     group = socket.inet_pton(socket.AF_INET6, destination)
     header = struct.pack("!IHBB", 0x60000000, len(payload), UDP, 1) + bytes(16) + group
-    return b"\x33\x33" + group[12:] + own_address + struct.pack("!H", ETH_P_IPV6) + header + payload
+    return b"\x33\x33" + group[12:] + SENDER_ADDRESS + struct.pack("!H", ETH_P_IPV6) + header + payload
 
 
 def _ipv4(group: bytes, payload: bytes) -> bytes:

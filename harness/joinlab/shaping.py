@@ -5,8 +5,8 @@ Knows ``Shape`` and the kernel's queueing disciplines. May not know: which end o
 
 import errno
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pyroute2.netlink.rtnl import RTM_DELQDISC, RTM_GETQDISC, RTM_NEWQDISC, TC_H_ROOT
 from pyroute2.netlink.rtnl.tcmsg import sched_netem, sched_tbf, tcmsg
@@ -30,32 +30,38 @@ NETEM_FRAMES = 10_000
 MAX_RATE_BPS = 34_000_000_000  # 32 bits of bytes a second
 
 
-class NoNetem(Exception):
-    """This kernel has no netem."""
-
-
 def burst_of(shape: Shape) -> int:
     """Return the bytes of the token bucket."""
     return shape.burst_bytes or max(LEAST_BURST, (shape.rate_bps or 0) // 8 // REFILLS_PER_S)
 
 
-def apply(netlink: Netlink, index: int, what: str, before: Shape, shape: Shape) -> None:
-    """Shape what the interface sends, then read back what the kernel made of it. Raises LabBroken, NetlinkFailed.
+class Change(NamedTuple):
+    """An interface whose sending is to be shaped otherwise. ``what`` is for messages."""
 
-    Changing values keeps queued frames; changing from one discipline to another drops them.
+    interface: int  # its index
+    what: str
+    before: Shape
+    after: Shape
+
+
+def apply(netlink: Netlink, changes: Sequence[Change]) -> None:
+    """Shape what interfaces of one namespace send, then read back what the kernel made of it.
+
+    Changing values keeps queued frames; changing from one discipline to another drops them. Raises LabBroken,
+    NetlinkFailed.
     """
-    if _disciplines(before) != _disciplines(shape) and _disciplines(before):
-        netlink.do([_remove(index, what)])
-    netlink.do(_requests(index, what, shape))
-    _compare(netlink, index, what, shape)
+    netlink.do(request for change in changes for request in _requests(change))
+    got = _read(netlink)
+    for change in changes:
+        _compare(change, got.get(change.interface, {}))
 
 
 def kernel_has_netem() -> bool:
     """Tell whether netem can be used, by using it: call this in a namespace that is still empty."""
     with Netlink() as netlink:
         try:
-            apply(netlink, LOOPBACK, "try netem", Shape(), Shape(delay_us=1))
-            netlink.do([_remove(LOOPBACK, "remove the trial's netem")])
+            trial = Change(LOOPBACK, "try netem", Shape(), Shape(delay_us=1))
+            apply(netlink, [trial, trial._replace(before=trial.after, after=trial.before)])
         except NetlinkFailed as failed:
             if failed.code in (errno.ENOENT, errno.EOPNOTSUPP):
                 return False
@@ -68,12 +74,15 @@ def _disciplines(shape: Shape) -> tuple[str, ...]:
     return tuple(name for name, wanted in (("netem", shape.needs_netem), ("tbf", shape.rate_bps)) if wanted)
 
 
-def _requests(index: int, what: str, shape: Shape) -> Iterator[Request]:
+def _requests(change: Change) -> Iterator[Request]:
+    index, what, before, after = change
+    if _disciplines(before) and _disciplines(before) != _disciplines(after):
+        yield Request(f"{what}: unshape", RTM_DELQDISC, _message(index, TC_H_ROOT, 0))
     place = iter(((TC_H_ROOT, ROOT_HANDLE), (INNER_PARENT, INNER_HANDLE)))
-    if shape.needs_netem:
-        yield _add(index, f"{what}: delay and loss", "netem", sched_netem.get_parameters(_netem(shape)), *next(place))
-    if shape.rate_bps:
-        yield _add(index, f"{what}: rate", "tbf", sched_tbf.get_parameters(_bucket(shape)), *next(place))
+    if after.needs_netem:
+        yield _add(index, f"{what}: delay and loss", "netem", sched_netem.get_parameters(_netem(after)), *next(place))
+    if after.rate_bps:
+        yield _add(index, f"{what}: rate", "tbf", sched_tbf.get_parameters(_bucket(after)), *next(place))
 
 
 def _bucket(shape: Shape) -> dict[str, int]:
@@ -103,10 +112,6 @@ def _add(index: int, what: str, kind: str, options: Any, parent: int, handle: in
     return Request(what, RTM_NEWQDISC, message, CREATE | REPLACE)
 
 
-def _remove(index: int, what: str) -> Request:
-    return Request(f"{what}: unshape", RTM_DELQDISC, _message(index, TC_H_ROOT, 0))
-
-
 def _message(index: int, parent: int, handle: int) -> Any:
     message = tcmsg()
     message["family"] = socket.AF_UNSPEC
@@ -114,14 +119,15 @@ def _message(index: int, parent: int, handle: int) -> Any:
     return message
 
 
-def _compare(netlink: Netlink, index: int, what: str, shape: Shape) -> None:
-    got = _read(netlink, index)
-    for kind, asked in _expected(shape).items():
+def _compare(change: Change, got: Mapping[str, Mapping[str, int]]) -> None:
+    expected = _expected(change.after)
+    for kind, asked in expected.items():
         for name, value in asked.items():
             if got.get(kind, {}).get(name) != value:
-                raise LabBroken(f"{what}, {kind} {name}: asked for {value}, got {got.get(kind, {}).get(name)}")
-    if extra := got.keys() - _expected(shape).keys():
-        raise LabBroken(f"{what}: {', '.join(extra)} is there and was not asked for")
+                found = got.get(kind, {}).get(name)
+                raise LabBroken(f"{change.what}, {kind} {name}: asked for {value}, got {found}")
+    if extra := got.keys() - expected.keys():
+        raise LabBroken(f"{change.what}: {', '.join(extra)} is there and was not asked for")
 
 
 def _expected(shape: Shape) -> dict[str, dict[str, int]]:
@@ -142,14 +148,14 @@ def _expected(shape: Shape) -> dict[str, dict[str, int]]:
     return expected
 
 
-def _read(netlink: Netlink, index: int) -> dict[str, dict[str, int]]:
-    """Return the numbers of our disciplines at an interface, by kind."""
-    request = Request("list queueing disciplines", RTM_GETQDISC, _message(index, 0, 0))
-    found = {}
+def _read(netlink: Netlink) -> dict[int, dict[str, dict[str, int]]]:
+    """Return the numbers of our disciplines, by interface and kind."""
+    request = Request("list queueing disciplines", RTM_GETQDISC, _message(0, 0, 0))
+    found: dict[int, dict[str, dict[str, int]]] = {}
     for qdisc in netlink.dump(request, tcmsg):
         kind = qdisc.get_attr("TCA_KIND")
-        if qdisc["index"] == index and kind in ("tbf", "netem"):
-            found[kind] = _numbers(kind, qdisc.get_attr("TCA_OPTIONS"))
+        if kind in ("tbf", "netem"):
+            found.setdefault(qdisc["index"], {})[kind] = _numbers(kind, qdisc.get_attr("TCA_OPTIONS"))
     return found
 
 
