@@ -1,0 +1,106 @@
+"""The C structures: sizes, bytes, and both ways."""
+
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multipoint.errors import DecodingError
+from multipoint.flow import FLOWSPEC, QOS
+from multipoint.layouts import (
+    LINGER,
+    SOCKADDR_IN,
+    SOCKADDR_IN6,
+    WSABUF,
+    WSADATA,
+    WSANETWORKEVENTS,
+    WSAPROTOCOL_INFO,
+)
+
+LIGHT = FLOWSPEC(TokenRate=125_000, TokenBucketSize=1500, ServiceType=2)
+INFO = WSAPROTOCOL_INFO(dwServiceFlags1=0x2609, ProviderId=uuid.UUID(int=1), iAddressFamily=2, szProtocol="UDP")
+EXAMPLES: dict[str, tuple[Any, int, str]] = {
+    # name: value, size, how its bytes begin
+    "sockaddr_in": (SOCKADDR_IN(5000, "239.1.2.3"), 16, "0200 1388 ef010203 0000000000000000"),
+    "sockaddr_in6": (
+        SOCKADDR_IN6(5000, "ff15::1", 7, 3),
+        28,
+        "1700 1388 07000000 ff150000000000000000000000000001 03000000",
+    ),
+    "linger": (LINGER(1, 5), 4, "0100 0500"),
+    "network events": (
+        WSANETWORKEVENTS(0x21, [0, 0, 0, 0, 0, 10_054, 0, 0, 0, 0]),
+        44,
+        "21000000" + "00" * 20 + "4627",
+    ),
+    "WSADATA": (WSADATA(0x0202, 0x0202, 1000, 65_000, "stack", "up"), 408, "0202 0202 e803 e8fd" + "00" * 8 + "737461"),
+    "protocol": (INFO, 372, "09260000" + "00" * 16 + "00" * 15 + "01" + "00000000 01000000"),
+    # the example of C.8
+    "FLOWSPEC": (
+        LIGHT,
+        32,
+        "48e80100 dc050000 ffffffff ffffffff ffffffff 02000000 ffffffff ffffffff",
+    ),
+    "QOS": (QOS(LIGHT), 80, "48e80100 dc050000"),
+}
+
+
+@pytest.mark.parametrize(("value", "size", "begin"), EXAMPLES.values(), ids=EXAMPLES)
+def test_structure_has_its_bytes_both_ways(value: Any, size: int, begin: str) -> None:
+    data = value.pack()
+    assert len(data) == size == type(value).size
+    assert data.hex().startswith(begin.replace(" ", ""))
+    assert type(value).unpack(data) == value
+    assert type(value).unpack(data + b"tail") == value
+
+
+@pytest.mark.parametrize(("value", "size", "begin"), EXAMPLES.values(), ids=EXAMPLES)
+def test_structure_cut_short_is_refused(value: Any, size: int, begin: str) -> None:
+    data = value.pack()
+    for end in range(size):
+        with pytest.raises(DecodingError):
+            type(value).unpack(data[:end])
+
+
+@pytest.mark.requirement("SU-21")
+def test_protocol_has_both_widths() -> None:
+    assert (WSAPROTOCOL_INFO.size, WSAPROTOCOL_INFO.wide_size) == (372, 628)
+    assert len(INFO.pack(wide=True)) == 628
+    assert INFO.pack(wide=True)[116:122] == b"U\0D\0P\0"
+    assert WSAPROTOCOL_INFO.unpack(INFO.pack(wide=True), wide=True) == INFO
+
+
+@pytest.mark.requirement("QS-01", "QS-10")
+def test_qos_keeps_its_objects() -> None:
+    objects = bytes.fromhex("d2070000 0c000000 01000000")
+    value = QOS.of(LIGHT, FLOWSPEC(), objects)
+    assert value.ProviderSpecific == WSABUF(12, objects)
+    assert len(value.pack()) == 92
+    assert QOS.unpack(value.pack()) == value
+
+
+@pytest.mark.requirement("QS-06")
+def test_no_objects_is_null_and_0() -> None:
+    assert QOS.unpack(QOS().pack()).ProviderSpecific == WSABUF(0, None)
+
+
+def test_objects_outside_the_buffer_are_refused() -> None:
+    data = QOS.of(LIGHT, FLOWSPEC(), bytes(8)).pack()
+    for length, offset in ((9, 80), (8, 79), (8, 81), (8, 0), (0xFFFFFFFF, 80), (8, 2**64 - 1)):
+        wrong = data[:64] + length.to_bytes(4, "little") + bytes(4) + offset.to_bytes(8, "little") + data[80:]
+        with pytest.raises(DecodingError):
+            QOS.unpack(wrong)
+
+
+@given(
+    st.sampled_from([SOCKADDR_IN, SOCKADDR_IN6, WSANETWORKEVENTS, WSADATA, WSAPROTOCOL_INFO, LINGER, FLOWSPEC, QOS]),
+    st.binary(max_size=500),
+)
+def test_any_bytes_give_a_structure_or_the_decoding_error(cls: Any, data: bytes) -> None:
+    try:
+        value = cls.unpack(data)
+    except DecodingError:
+        return
+    assert cls.unpack(value.pack()) == value
