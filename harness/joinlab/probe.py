@@ -55,11 +55,11 @@ def wait_until_in_force(bridge: str, ports: Collection[int], version: int, *, sn
     if not ports:
         return 0
     deadline = time.monotonic() + DEADLINE_S
-    with _socket() as sock:
+    with _listener() as listener, _sender() as sender:
         for number in range(1, 1 << 31):
             token = os.urandom(8)
-            _send(sock, bridge, PROBES[version], token)
-            reached, flooded = _watch(sock, PROBES[version], token, frozenset(ports))
+            _send(sender, bridge, PROBES[version], token)
+            reached, flooded = _watch(listener, PROBES[version], token, frozenset(ports))
             if reached == set(ports) and not (snooping and flooded):
                 return number
             if time.monotonic() > deadline:
@@ -93,14 +93,18 @@ def _watch(listener: socket.socket, probe: Probe, token: bytes, ports: frozenset
     return reached, flooded
 
 
-def _socket() -> socket.socket:
-    """Open the socket that sends and listens: one, since closing a packet socket takes the kernel 10 ms."""
+def _listener() -> socket.socket:
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
 
 
-def _send(sock: socket.socket, bridge: str, probe: Probe, token: bytes) -> None:
+def _sender() -> socket.socket:
+    """Open a second socket: the kernel doesn't show a socket what it sent itself."""
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+
+
+def _send(sender: socket.socket, bridge: str, probe: Probe, token: bytes) -> None:
     for destination in (probe.group, probe.control):
-        sock.sendto(_frame(probe.version, destination, token), (bridge, 0))
+        sender.sendto(_frame(probe.version, destination, token), (bridge, 0))
 
 
 def _frame(version: int, destination: str, token: bytes) -> bytes:
