@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 
 from joinlab.errors import JoinlabError, LabBroken, UnfitMachine, UsageError
 from joinlab.loop import Conversation, Loop
+from joinlab.marks import marked_environment
 from joinlab_agent.channel import Channel, Message
 
-# Set for the keeper and inherited by all that it forks: `joinlab clean` finds the processes of dead runs by it.
+# The run's id, in the environment of the keeper and of all that it forks, for whoever looks at processes.
 RUN_VARIABLE = "JOINLAB_RUN"
 # A keeper is a fresh interpreter with pyroute2: 0.2 s, more on a loaded machine.
 START_S = 20.0
@@ -197,7 +198,10 @@ def _start_process(order: Order, name: str, why: str, options: Sequence[str]) ->
             stderr=log,
             # Away from the terminal: a Ctrl-C there belongs to pytest, which then closes the channel.
             start_new_session=True,
-            env=os.environ | {RUN_VARIABLE: order.run_id, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # Marked, and so is all that it forks: `joinlab clean` finds the processes of dead runs by it. The path may
+            # be one that pytest or a script has changed.
+            env=marked_environment()
+            | {RUN_VARIABLE: order.run_id, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
     return RunningKeeper(order.converse(Channel(ours)), name, why, process, log)
 
