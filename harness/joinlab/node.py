@@ -41,6 +41,7 @@ class LabNode:
         self.links = links
         self.log: list[str] = []
         self.apps: dict[str, App] = {}
+        self._is_ending = False
         self._loop = loop
         self._trace = trace
         self._app_names = (f"app{number}" for number in itertools.count(1))
@@ -87,6 +88,7 @@ class LabNode:
         """Let go of the node and its apps; they end."""
         for app in self.apps.values():
             app.close()
+        self._is_ending = True
         self._conversation.close()
 
     def start_fork(self, name: str | None) -> Callable[[], App]:
@@ -109,7 +111,8 @@ class LabNode:
         self._trace.add(from_message(body, self.name))
 
     def _on_end(self) -> None:
-        self._trace.add(Record(time.time_ns(), Kind.NODE, self.name, "", "node ended"))
+        if not self._is_ending:
+            self._trace.add(Record(time.time_ns(), Kind.NODE, self.name, "", "node ended"))
 
 
 def start_apps(nodes: Iterable[LabNode], name: str | None = None, **settings: Any) -> list[App]:

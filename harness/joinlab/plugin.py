@@ -1,1 +1,125 @@
-"""The pytest plugin."""
+"""The pytest plugin: a lab for tests, by the fixtures ``lab``, ``root``, ``leaves`` and ``expect``.
+
+It is loaded by every pytest run on a machine where joinlab is installed, so it imports nothing of joinlab until
+``--topology`` asks for a lab, and does nothing else either.
+
+Each worker keeps its labs across tests. Each test has fresh apps; after it they end, and the bridges must have
+forgotten every group, or the test has an error: that is a check for leaks as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from joinlab.app import App
+    from joinlab.expect import Expectations
+    from joinlab.lab import Lab
+    from joinlab.session import Session
+
+NO_TOPOLOGY = "needs a lab: run pytest with --topology=star"
+
+# Kept between the hooks of one item.
+_LAB: pytest.StashKey[Lab] = pytest.StashKey()
+_BEGINNING: pytest.StashKey[Expectations] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("joinlab", "joinlab: tests on a real bridged network")
+    group.addoption("--topology", metavar="NAME", help="topology of the lab: a name (star) or the path of a file")
+    group.addoption("--leaves", type=int, metavar="N", help="how many leaves, instead of what the topology says")
+    group.addoption(
+        "--runtime", default="auto", metavar="NAME", help="what a node is: docker, netns, or auto (the default)"
+    )
+    group.addoption("--launcher", metavar="NAME", help="how the keeper is started, instead of the first way that works")
+    group.addoption(
+        "--keep-lab", action="store_true", help="when a test has failed, hold its lab open at a prompt, to look around"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options and choose the runtime, before tests are collected."""
+    config.addinivalue_line("markers", "needs(leaves=N, ipv6=True): what a topology must offer; skipped on others")
+    config.addinivalue_line("markers", "requirement(*ids): the requirements of the stack that the test proves")
+    if config.getoption("topology") is not None:
+        from joinlab.session import open_session
+
+        config.stash[_SESSION] = open_session(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the labs down."""
+    if (session := config.stash.get(_SESSION, None)) is not None:
+        session.close()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what the tests run on."""
+    session = config.stash.get(_SESSION, None)
+    return [] if session is None else [f"joinlab: {session.headline}"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs the topology can't meet."""
+    session = item.config.stash.get(_SESSION, None)
+    for mark in item.iter_markers("needs"):
+        missing = NO_TOPOLOGY if session is None else session.missing(mark.kwargs)
+        if missing:
+            pytest.skip(missing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what the lab saw beside a failure."""
+    report = yield
+    session, lab = item.config.stash.get(_SESSION, None), item.stash.get(_LAB, None)
+    if session is not None and lab is not None and report.failed:
+        session.add_evidence(report, lab, item.stash[_BEGINNING].since, call.excinfo)
+    return report
+
+
+@pytest.fixture(scope="session")
+def igmp() -> int | None:
+    """IGMP version of the lab, None: as the topology says. Override it with ``params=[2, 3]`` to test both."""
+    return None
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, igmp: int | None) -> Iterator[Lab]:
+    """The running lab: its nodes, links and Trace."""
+    session = request.config.stash.get(_SESSION, None)
+    if session is None:
+        pytest.skip(NO_TOPOLOGY)
+    lab = session.lab(igmp)
+    request.node.stash[_LAB] = lab
+    request.node.stash[_BEGINNING] = lab.expectations()
+    yield lab
+    session.settle(lab)
+
+
+@pytest.fixture
+def expect(request: pytest.FixtureRequest, lab: Lab) -> Expectations:
+    """What is expected of packets, bridges, events and data since the test began."""
+    beginning: Expectations = request.node.stash[_BEGINNING]
+    return beginning
+
+
+@pytest.fixture
+def root(lab: Lab) -> App:
+    """An app of its own for this test on the root's node, its stack started."""
+    return lab.root.app()
+
+
+@pytest.fixture
+def leaves(lab: Lab) -> Sequence[App]:
+    """An app of its own for this test on each leaf's node, its stack started."""
+    from joinlab.node import start_apps
+
+    return start_apps(lab.leaves)

@@ -1,0 +1,177 @@
+"""One pytest run that has a topology: options checked, labs kept, failures given their evidence.
+
+May not know: fixtures and their order (``plugin.py`` does).
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joinlab.artefacts import write_artefacts
+from joinlab.errors import ExpectationFailed, JoinlabError, UnfitMachine, UsageError
+from joinlab.lab import Lab
+from joinlab.labs import Labs
+from joinlab.plan import LabPlan
+from joinlab.planning import plan
+from joinlab.runtimes import Choice, choose
+from joinlab.story import tell
+from joinlab.topology import Overrides, load
+from joinlab.trace import Moment
+
+EXIT_UNFIT = 3
+SECTION = "joinlab"
+
+# What a test may need, and how a plan is asked for it: the sentence that says what is missing, or None.
+_NEEDS: Mapping[str, Callable[[LabPlan, Any], str | None]] = {
+    "leaves": lambda lab_plan, count: _missing_leaves(lab_plan, count),
+    "ipv6": lambda lab_plan, _: None if all(link.ipv6 for link in lab_plan.links) else "IPv6 on every link",
+}
+
+
+class Session:
+    """The topology of a run, and its labs."""
+
+    def __init__(self, config: pytest.Config, lab_plan: LabPlan, choice: Choice) -> None:
+        self._config = config
+        self._plan = lab_plan
+        self._choice = choice
+        self._labs = Labs(self._plan_for, self._start)
+
+    @property
+    def headline(self) -> str:
+        """Return the line that says what the tests run on."""
+        leaves = _leaves(self._plan)
+        kinds = f"{len(self._plan.nodes) - leaves} root and {leaves} {'leaf' if leaves == 1 else 'leaves'}"
+        return f"topology {self._plan.name} ({kinds}), runtime {self._choice.name} ({self._choice.why})"
+
+    def missing(self, needs: Mapping[str, Any]) -> str | None:
+        """Say what the topology lacks and where it can be had; None: nothing."""
+        for name, value in needs.items():
+            if name not in _NEEDS:
+                pytest.fail(f"needs({name}=...): expected one of {', '.join(_NEEDS)}", pytrace=False)
+            if (lacking := _NEEDS[name](self._plan, value)) is not None:
+                return f"needs {lacking}, and topology {self._plan.name} does not offer it"
+        return None
+
+    def lab(self, igmp: int | None) -> Lab:
+        """Return a running lab. A machine that can't run it ends the run."""
+        try:
+            return self._labs.get(igmp)
+        except UnfitMachine as error:
+            pytest.exit("joinlab: this machine can't run the lab\n" + _lines(error.missing), EXIT_UNFIT)
+        except UsageError as error:
+            pytest.exit(f"joinlab: {error}", pytest.ExitCode.USAGE_ERROR)
+
+    def settle(self, lab: Lab) -> None:
+        """End the test's apps; a lab that does not come to rest is not used again."""
+        try:
+            lab.settle()
+        except (ExpectationFailed, JoinlabError, TimeoutError):
+            self._labs.discard(lab)
+            raise
+
+    def close(self) -> None:
+        """Take the labs down."""
+        self._labs.close()
+
+    def add_evidence(
+        self, report: pytest.TestReport, lab: Lab, since: Moment, error: pytest.ExceptionInfo[BaseException] | None
+    ) -> None:
+        """Write the artefacts and name them in the report, with the Trace if the failure does not show it itself."""
+        directory = self._config.rootpath / "build" / "joinlab" / _file_name(report.nodeid)
+        files = [*write_artefacts(directory, lab.trace, lab.plan), *_write_logs(directory, lab)]
+        lines = [f"{file.name:<16} {_relative(file)}" for file in files]
+        if error is None or not error.errisinstance(ExpectationFailed):
+            lines += ["", "the Trace of this test:", *tell(lab.trace.records(since), since.ns)]
+        report.sections.append((SECTION, "\n".join(lines)))
+        if self._config.getoption("keep_lab"):
+            self._hold(lab)
+
+    def _hold(self, lab: Lab) -> None:
+        """Hold the lab open at a prompt, with the terminal given back to the user."""
+        from rich.console import Console
+
+        from joinlab.interactive import Prompt
+
+        with self._terminal(), contextlib.suppress(KeyboardInterrupt):
+            Prompt(lab, f"{lab.plan.name}-{lab.run_id}", Console(highlight=False)).hold()
+
+    @contextlib.contextmanager
+    def _terminal(self) -> Iterator[None]:
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if capture is None:
+            yield
+            return
+        capture.suspend_global_capture(in_=True)
+        try:
+            yield
+        finally:
+            capture.resume_global_capture()
+
+    def _plan_for(self, igmp: int | None) -> LabPlan:
+        return _plan(self._config, igmp)
+
+    def _start(self, lab_plan: LabPlan) -> Lab:
+        lab = Lab(
+            lab_plan, self._choice.name, launcher=self._config.getoption("launcher"), announce=self._write_progress
+        )
+        lab.start()
+        return lab
+
+    def _write_progress(self, line: str) -> None:
+        # A worker of pytest-xdist has no terminal.
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self._config.getoption("verbose") >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"joinlab: {line}")
+
+
+def open_session(config: pytest.Config) -> Session:
+    """Check the options of a run. Raises pytest.UsageError; ends the run on a machine that is not fit."""
+    if config.getoption("keep_lab") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--keep-lab needs the terminal: leave out -n")
+    try:
+        return Session(config, _plan(config, None), choose(config.getoption("runtime")))
+    except UsageError as error:
+        raise pytest.UsageError(*str(error).splitlines()) from None
+    except UnfitMachine as error:
+        pytest.exit(_lines(error.missing), EXIT_UNFIT)
+
+
+def _plan(config: pytest.Config, igmp: int | None) -> LabPlan:
+    return plan(load(config.getoption("topology"), Overrides(leaves=config.getoption("leaves"), igmp=igmp)))
+
+
+def _leaves(lab_plan: LabPlan) -> int:
+    return sum(node.role == "leaf" for node in lab_plan.nodes)
+
+
+def _missing_leaves(lab_plan: LabPlan, count: int) -> str | None:
+    there = _leaves(lab_plan)
+    return None if there >= count else f"{count} leaves (--leaves={count} gives as many where there are {there} now)"
+
+
+def _lines(lines: tuple[str, ...]) -> str:
+    return "\n".join(lines)
+
+
+def _write_logs(directory: Path, lab: Lab) -> Iterator[Path]:
+    for node in lab.nodes.values():
+        if node.log:
+            file = directory / f"{node.name}.log"
+            file.write_text("".join(node.log))
+            yield file
+
+
+def _file_name(nodeid: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", nodeid.removeprefix("tests/")).strip("-")
+
+
+def _relative(file: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(file.relative_to(Path.cwd()))
+    return str(file)
