@@ -39,19 +39,43 @@ def tell(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bo
     return [*head, *left_out, *tail] or [f"{PLAIN}(nothing happened)"]
 
 
-def line(record: Record, zero_ns: int) -> str:
+def line(record: Record, zero_ns: int, place: str = "") -> str:
     """Return one record as a line."""
     facts = " ".join(f"{key}={_value(value)}" for key, value in _facts(record))
-    text = f"{_time(record, zero_ns):>14}  {_place(record):<16} {record.kind:<6}  {record.name}"
+    text = f"{_time(record, zero_ns):>14}  {place or _place(record):<16} {record.kind:<6}  {record.name}"
     return f"{text}  {facts}" if facts else text
 
 
 def _lines(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bool]) -> Iterator[str]:
-    for is_traffic, run in groupby(records, key=_is_traffic):
-        for alike in _fold(run) if is_traffic else ([record] for record in run):
-            first, last = alike[0], alike[-1]
-            times = f"  ({len(alike)} times until {_time(last, zero_ns).strip()})" if len(alike) > 1 else ""
-            yield f"{NEAR if is_near(first) else PLAIN}{line(first, zero_ns)}{times}"
+    for alike in _gather(records):
+        first, last = alike[0], alike[-1]
+        mark = NEAR if any(map(is_near, alike)) else PLAIN
+        if len(alike) == 1:
+            yield f"{mark}{line(first, zero_ns)}"
+        elif _is_traffic(first):
+            yield f"{mark}{line(first, zero_ns)}  ({len(alike)} times until {_time(last, zero_ns)})"
+        else:
+            yield f"{mark}{line(first, zero_ns, f'{len(alike)} nodes ←')}"
+
+
+def _gather(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Gather what makes one line: traffic that goes the same way, and copies of a frame that a bridge floods."""
+    for kind, run in groupby(records, key=_likeness):
+        if kind == "traffic":
+            yield from _fold(run)
+        elif kind is None:
+            yield from ([record] for record in run)
+        else:
+            yield list(run)
+
+
+def _likeness(record: Record) -> object:
+    """Return what neighbours must have in common to be gathered, None if they never are."""
+    if _is_traffic(record):
+        return "traffic"
+    if record.kind is Kind.PACKET and not record.facts.get("from_node"):
+        return record.name, record.facts.get("source")
+    return None
 
 
 def _is_traffic(record: Record) -> bool:
