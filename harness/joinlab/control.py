@@ -9,36 +9,21 @@ May not know: Docker, images, what is said over a channel after the hello.
 import contextlib
 import os
 import secrets
-import shutil
-import socket
-import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
-from joinlab.errors import LabBroken, UnfitMachine
+from joinlab.errors import LabBroken
 from joinlab.loop import PATIENCE_S, Loop
 from joinlab.marks import LABEL_OWNER, LABEL_PROCESS, LABEL_RUN, marked_environment, this_process
+from joinlab.reaper import DONE
+from joinlab.rundirectory import SOCKET_NAME, listen_in, make_run_directory, remove_run_directory
 from joinlab_agent.channel import Channel, ChannelClosed, Message
-
-SOCKET_NAME = "control.sock"
-OWNER_NAME = "owner"
 
 # Where a container finds the socket.
 SOCKET_IN_CONTAINER = "/run/joinlab/control.sock"
 
-# Where the reaper reads that all is removed already.
-DONE = b"done"
 REAPER_PATIENCE_S = 10.0
-
-
-def runs_directory() -> Path:
-    """Return the directory of this user's runs. It may not be there."""
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime, "joinlab")
-    return Path(tempfile.gettempdir(), f"joinlab-{os.getuid()}")
 
 
 class Control:
@@ -47,7 +32,7 @@ class Control:
     def __init__(self, loop: Loop) -> None:
         self.id = secrets.token_hex(6)
         self.token = secrets.token_hex(16)
-        self.directory = _make_directory(self.id)
+        self.directory = make_run_directory(self.id)
         self.socket_path = self.directory / SOCKET_NAME
         self.labels = {
             LABEL_RUN: self.id,
@@ -57,23 +42,26 @@ class Control:
         self._loop = loop
         self._arrived: dict[str, Channel] = {}
         self._strangers: set[Channel] = set()
+        self._engaged: set[str] = set()
         self._reaper: subprocess.Popen[bytes] | None = None
-        self._listener = _listen(self.directory)
+        self._listener = listen_in(self.directory)
+        self._is_listening = True
         loop.watch(self._listener, self._accept)
 
-    def guard(self) -> None:
-        """Start the reaper, before the first container: from here on nothing survives our death."""
+    def engage(self, what: str) -> None:
+        """Say that containers of a kind are about to be made: from here on nothing of them survives our death."""
+        self._engaged.add(what)
         if self._reaper is None:
             self._reaper = subprocess.Popen(
                 [sys.executable, "-m", "joinlab.reaper", self.id, str(self.directory)],
                 stdin=subprocess.PIPE,
-                env=marked_environment(),
+                env=marked_environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,
             )
 
-    def take(self, name: str) -> Channel | None:
-        """Hand over the channel of one who has said hello; None: not yet. It is the caller's from then on."""
-        return self._arrived.pop(name, None)
+    def release(self, what: str) -> None:
+        """Say that all containers of a kind are gone, seen to be so."""
+        self._engaged.discard(what)
 
     def wait_for(
         self, names: Iterable[str], problem: Callable[[], str | None] = lambda: None, timeout_s: float = PATIENCE_S
@@ -95,24 +83,25 @@ class Control:
             channel.close()
         raise LabBroken(wrong or f"no word from {', '.join(sorted(missing))} in {timeout_s:g} s")
 
-    def close(self, *, is_clean: bool = True) -> None:
-        """Close the socket, remove the directory, let the reaper go; ``is_clean`` False: let it look once more."""
-        if not self._listener._closed:  # type: ignore[attr-defined]
+    def close(self) -> None:
+        """Close the socket, remove the directory, let the reaper go. What was not released, the reaper removes."""
+        if self._is_listening:
+            self._is_listening = False
             self._loop.unwatch(self._listener)
             self._listener.close()
         for channel in (*self._strangers, *self._arrived.values()):
             self._drop(channel)
         self._arrived.clear()
-        if is_clean:
+        if not self._engaged:
             remove_run_directory(self.directory)
         if self._reaper is not None:
-            self._dismiss(self._reaper, is_clean)
+            self._dismiss(self._reaper)
             self._reaper = None
 
-    def _dismiss(self, reaper: subprocess.Popen[bytes], is_clean: bool) -> None:
+    def _dismiss(self, reaper: subprocess.Popen[bytes]) -> None:
         assert reaper.stdin is not None
         with contextlib.suppress(BrokenPipeError), reaper.stdin:
-            if is_clean:
+            if not self._engaged:
                 reaper.stdin.write(DONE)
         with contextlib.suppress(subprocess.TimeoutExpired):
             reaper.wait(REAPER_PATIENCE_S)
@@ -142,49 +131,12 @@ class Control:
 
     def _is_welcome(self, body: Message) -> bool:
         token = body.get("token")
-        return isinstance(token, str) and secrets.compare_digest(token, self.token) and body["hello"] not in self._arrived
+        return (
+            isinstance(token, str) and secrets.compare_digest(token, self.token) and body["hello"] not in self._arrived
+        )
 
     def _drop(self, channel: Channel) -> None:
         if channel in self._strangers:
             self._strangers.discard(channel)
             self._loop.unwatch(channel)
         channel.close()
-
-
-def remove_run_directory(directory: Path) -> None:
-    """Remove a run's directory, and the directory of all runs when it was the last."""
-    shutil.rmtree(directory, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        directory.parent.rmdir()
-
-
-def _make_directory(run: str) -> Path:
-    runs = runs_directory()
-    while True:
-        runs.mkdir(mode=0o700, exist_ok=True)
-        _check_is_ours(runs)
-        directory = runs / run
-        # Another run's end may have removed the empty directory in between.
-        with contextlib.suppress(FileNotFoundError):
-            directory.mkdir(mode=0o700)
-            (directory / OWNER_NAME).write_text(str(this_process()))
-            return directory
-
-
-def _check_is_ours(runs: Path) -> None:
-    """Refuse a directory that somebody else laid out in /tmp for us to walk into."""
-    status = runs.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise UnfitMachine([f"{runs} must be a directory of this user's, closed to others: remove it or mend its mode"])
-
-
-def _listen(directory: Path) -> socket.socket:
-    """Listen in the directory. Bound through its descriptor, because a socket's path holds 107 characters at most."""
-    listener = socket.socket(socket.AF_UNIX)
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
-    finally:
-        os.close(descriptor)
-    listener.listen(1024)
-    return listener

@@ -11,15 +11,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joinlab.control import DONE, remove_run_directory
-from joinlab.errors import UnfitMachine
+from joinlab.errors import JoinlabError
+from joinlab.rundirectory import remove_run_directory
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+# What the harness writes when all is removed already.
+DONE = b"done"
 
 # A create that was under way in the engine when the harness died shows up late: keep looking for so long.
 QUIET_S = 1.5
@@ -51,25 +53,20 @@ def reap(run: str, quiet_s: float = QUIET_S, give_up_s: float = GIVE_UP_S) -> No
     give_up = time.monotonic() + give_up_s
     while time.monotonic() < give_up:
         try:
-            client = connect()
-            _until_quiet(lambda: _remove_once(client, run), quiet_s)
+            with connect() as client:
+                _remove_until_quiet(client, run, quiet_s)
             return
-        except (UnfitMachine, DockerException, RequestException):
+        except (JoinlabError, DockerException, RequestException):
             time.sleep(LOOK_EVERY_S)
 
 
-def _remove_once(client: "DockerClient", run: str) -> bool:
+def _remove_until_quiet(client: "DockerClient", run: str, quiet_s: float) -> None:
     from joinlab.containers import of_run, remove_all
 
-    containers = of_run(client, run)
-    remove_all(client, containers)
-    return bool(containers)
-
-
-def _until_quiet(found_some: Callable[[], bool], quiet_s: float) -> None:
     quiet_since = time.monotonic()
     while time.monotonic() - quiet_since < quiet_s:
-        if found_some():
+        if left := of_run(client, run):
+            remove_all(client, left)
             quiet_since = time.monotonic()
         time.sleep(LOOK_EVERY_S)
 

@@ -1,0 +1,84 @@
+"""The keeper in a privileged helper container: for somebody who may use Docker but is not root.
+
+Being allowed to use the Docker engine is being root on its machine, so this takes no privilege that the user lacks.
+The container sees the machine's processes, since nodes are named by their process; it has no network but the one
+that the keeper makes, and dials the run's control socket like a node.
+
+May not know: what the keeper does.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from joinlab.base import Progress
+from joinlab.control import SOCKET_IN_CONTAINER, Control
+from joinlab.engine import connect, engine_problem
+from joinlab.launchers import Launcher, Order, RunningKeeper
+from joinlab.marks import LABEL_ROLE, PROCESS_VARIABLE, ROLE_KEEPER, this_process
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+NAME = "helper container"
+KEEPER_NAME = "keeper"  # as it introduces itself
+
+
+def helper_launcher(control: Control, progress: Progress = print) -> Launcher:
+    """Return the launcher, for ``start_keeper(others=[...])``."""
+
+    def start(order: Order) -> RunningKeeper:
+        return _start(control, order, progress)
+
+    return Launcher(NAME, engine_problem, start, enters_containers=True)
+
+
+def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
+    # Late: the SDK and what makes images are wanted by this launcher only, the last that is tried.
+    from joinlab.image import ensure_image
+
+    client = connect()
+    image = ensure_image(client, progress)
+    control.engage(ROLE_KEEPER)
+    container: str = client.api.create_container(**_configuration(client, control, image))["Id"]
+    end = _ending(client, control, container)
+    try:
+        client.api.start(container)
+        channel = control.wait_for([KEEPER_NAME])[KEEPER_NAME]
+    except BaseException:
+        end()
+        raise
+    return RunningKeeper(order.converse(channel), NAME, "you are not root, and a Docker engine answers", on_close=end)
+
+
+def _configuration(client: "DockerClient", control: Control, image: str) -> dict[str, Any]:
+    from docker.types import Mount
+
+    command = ["python3", "-m", "joinlab.keeper", "--dial", SOCKET_IN_CONTAINER, "--name", KEEPER_NAME]
+    return {
+        "name": f"joinlab-{control.id}-{KEEPER_NAME}",
+        "image": image,
+        "entrypoint": [*command, "--token", control.token],
+        "command": [],
+        "user": "0:0",
+        "environment": {PROCESS_VARIABLE: str(this_process())},
+        "labels": control.labels | {LABEL_ROLE: ROLE_KEEPER},
+        "host_config": client.api.create_host_config(
+            privileged=True,
+            pid_mode="host",
+            network_mode="none",
+            auto_remove=True,
+            mounts=[Mount(SOCKET_IN_CONTAINER, str(control.socket_path), type="bind")],
+        ),
+    }
+
+
+def _ending(client: "DockerClient", control: Control, container: str) -> Callable[[], None]:
+    """Return what ends the container and is harmless when called again."""
+    from joinlab.containers import remove_all
+
+    once = contextlib.ExitStack()
+    once.callback(client.close)
+    once.callback(control.release, ROLE_KEEPER)
+    once.callback(remove_all, client, [container])
+    return once.close
