@@ -1,7 +1,7 @@
 """What the stack asks of the Linux kernel: sockets, memberships, interfaces. The one place with Linux numbers.
 
-Errors of the kernel leave this module as they are (OSError); the callers know which call of the program they belong to and
-translate them.
+Errors of the kernel leave this module as they are (OSError); the callers know which call of the program they belong
+to and translate them.
 
 May not know: sockets of the stack, sessions.
 """
@@ -12,6 +12,8 @@ import socket
 import struct
 from pathlib import Path
 from typing import NamedTuple
+
+from multipoint import constants
 
 # linux/in.h, linux/in6.h; not in the socket module
 IP_MULTICAST_ALL = 49
@@ -24,7 +26,8 @@ SIOCGIFCONF = 0x8912
 IFREQ_SIZE = 40
 STORAGE_SIZE = 128
 
-Address = tuple[str, int]
+# SK-42, D-64: Windows numbers at the interface, Linux numbers inside
+FAMILIES = {constants.AF_INET: socket.AF_INET, constants.AF_INET6: socket.AF_INET6}
 
 
 class Membership(NamedTuple):

@@ -1,8 +1,8 @@
 """The one thread of a started stack: it watches descriptors and the clock for all sockets of the stack.
 
 Everything that is not the program's own call happens here, under the stack's lock: control connections are read and
-written, listeners taken, timers run, data sockets watched while an event registration asks for it. The thread starts when
-it is first needed, and is woken only for what the kernel would not tell it: an earlier timer, and the end.
+written, listeners taken, timers run, data sockets watched while an event registration asks for it. The thread starts
+when it is first needed, and is woken only for what the kernel would not tell it: an earlier timer, and the end.
 
 May not know: sockets of the stack, the protocol.
 """
@@ -15,6 +15,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 READABLE = select.EPOLLIN
@@ -41,7 +42,7 @@ class Timer:
 class Reactor:
     """A thread, an epoll and a heap of timers. Every method may be called from any thread that holds ``lock``."""
 
-    def __init__(self, lock: "threading._RLock") -> None:
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
         self._lock = lock
         self._epoll = select.epoll()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

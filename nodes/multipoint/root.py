@@ -43,8 +43,10 @@ class Member:
 class Root:
     """The root's side of a session."""
 
-    def __init__(self, kind: Kind, patience: Patience, new_key: Callable[[], bytes]) -> None:
+    def __init__(self, kind: Kind, patience: Patience, number: int, new_key: Callable[[], bytes]) -> None:
         self.kind = kind
+        self.number = number
+        # Made by the shell before the first leaf is let in.
         self.session: Session | None = None
         self.door = Door()
         self.inviting: Link | None = None
@@ -74,9 +76,8 @@ class Root:
     ) -> Link:
         """Return a link that will ask this leaf; it is outstanding until it has joined or failed."""
         self.check_invitation()
-        assert self.session
         request = wire.Invite(
-            self.kind.provider, self.kind.control, self.kind.data, role, self.session.number, capacity, caller_data, qos
+            self.kind.provider, self.kind.control, self.kind.data, role, self.number, capacity, caller_data, qos
         )
         self.inviting = Link(is_root=True, peer=leaf, patience=self._patience, now=now, request=request)
         self._roles[self.inviting] = role

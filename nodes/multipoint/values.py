@@ -1,20 +1,27 @@
-"""Small values that both faces share: boxes for results, settings, what counts as readable memory.
+"""Small values that both faces share: boxes for results, settings, what counts as readable memory, addresses.
 
 May not know: sockets, states.
 """
 
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from multipoint import constants
 from multipoint.flow import QOS
+from multipoint.kinds import JoinRole
 from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6
+from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 T = TypeVar("T")
 
 Readable: TypeAlias = bytes | bytearray | memoryview
 Writable: TypeAlias = bytearray | memoryview
+SockAddr: TypeAlias = SOCKADDR_IN | SOCKADDR_IN6
 Name: TypeAlias = SOCKADDR_IN | SOCKADDR_IN6 | Readable
-Qos: TypeAlias = QOS
+# What Python's sockets take: a host as text, with "%3" behind it if it is link-local, and a port.
+Address: TypeAlias = tuple[str, int] | Endpoint
 
 
 @dataclass
@@ -35,7 +42,61 @@ class Settings:
     # DP-41, D-88
     groups_ipv4: str = "239.255.0.0/16"
     groups_ipv6: str = "ff15::/16"
-    # SK-27, also the range of session data ports
+    # SK-27; session data takes its ports from here too
     first_port: int = 49152
     last_port: int = 65535
+    # DP-34
     side_chats: bool = True
+
+
+@dataclass(frozen=True)
+class JoinRequest:
+    """What a program gives to a join besides the address."""
+
+    role: JoinRole = JoinRole.BOTH
+    caller_data: bytes = b""
+    # JL-62: how much callee data the program can take
+    capacity: int = MAX_CONNECT_DATA
+    qos: QOS | None = None
+    # JL-61: called once, at completion, with what the acceptor said; empty after a failure.
+    deliver: Callable[[bytes], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What a condition function sees of a request (AC-20)."""
+
+    address: Endpoint
+    data: bytes
+    qos: QOS | None
+    local: Endpoint
+    capacity: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a condition function decides (AC-23 to AC-25)."""
+
+    action: int = constants.CF_ACCEPT
+    callee_data: bytes = b""
+    qos: QOS | None = None
+
+
+Condition: TypeAlias = Callable[[Caller], Verdict]
+
+
+def endpoint(name: SockAddr) -> Endpoint:
+    """Return the address in a sockaddr as Python's sockets take it."""
+    if isinstance(name, SOCKADDR_IN):
+        return Endpoint(name.sin_addr, name.sin_port)
+    scope = f"%{name.sin6_scope_id}" if name.sin6_scope_id else ""
+    return Endpoint(name.sin6_addr + scope, name.sin6_port)
+
+
+def sockaddr(host: str, port: int) -> SockAddr:
+    """Return a SOCKADDR_IN, or a SOCKADDR_IN6 for a host with a colon; the scope id stands behind a percent sign."""
+    bare, _, scope = host.partition("%")
+    if ":" not in bare:
+        return SOCKADDR_IN(port, bare)
+    index = (int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)) if scope else 0
+    return SOCKADDR_IN6(port, bare, 0, index)

@@ -1,0 +1,185 @@
+"""Control connections on TCP: carry what a link says and hears, and obey it.
+
+A decision about the protocol that is found here belongs in ``link``. May not know: what the events mean.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from multipoint.errors import from_kernel_at_join
+from multipoint.link import NEVER, Event, Link
+from multipoint.reactor import READABLE, WRITABLE, Timer
+from multipoint.wire import Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+READ_SIZE = 65536
+# A connection that ends with linger 0 is reset.
+RESETTING = struct.pack("ii", 1, 0)
+LISTEN_BACKLOG = 1024
+
+
+class Connection:
+    """A link and its TCP connection; every method is called under the stack's lock."""
+
+    def __init__(self, stack: "Stack", sock: socket.socket, link: Link, on_event: Callable[[Event], None]) -> None:
+        self.link = link
+        self.on_event = on_event
+        self._stack = stack
+        self._sock: socket.socket | None = sock
+        self._is_opening = False
+        self._has_hung_up = False
+        self._timer: Timer | None = None
+        self._timer_at = NEVER
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host, port = sock.getsockname()[:2]
+        self.local = Endpoint(host, port)
+
+    def open(self, peer: Endpoint) -> None:
+        """Connect; whatever comes of it is told to the link."""
+        assert self._sock
+        self._is_opening = True
+        try:
+            self._sock.connect((peer.host, peer.port))
+        except BlockingIOError:
+            self.pump()
+        except OSError as reason:
+            self._broken(reason.errno)
+        else:
+            self._opened()
+
+    def pump(self) -> None:
+        """Do what the link wants: send, tell, arm the timer, hang up, break off, be closed. After each call on it."""
+        self._flush()
+        for event in self.link.events():
+            self.on_event(event)
+        self._flush()
+        self._arm()
+        if self._sock:
+            self._obey()
+
+    def _ready(self, events: int) -> None:
+        if self._is_opening:
+            self._finish_opening()
+        elif events & ~WRITABLE:
+            self._read()
+        else:
+            self.pump()
+
+    def _finish_opening(self) -> None:
+        assert self._sock
+        reason = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if reason:
+            self._broken(reason)
+        else:
+            self._opened()
+
+    def _opened(self) -> None:
+        assert self._sock
+        self._is_opening = False
+        host, port = self._sock.getsockname()[:2]
+        self.local = Endpoint(host, port)
+        self.link.opened(time.monotonic())
+        self.pump()
+
+    def _read(self) -> None:
+        assert self._sock
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as reason:
+            self._broken(reason.errno)
+            return
+        if data:
+            self.link.receive(data, time.monotonic())
+        else:
+            self.link.hung_up(time.monotonic())
+        self.pump()
+
+    def _flush(self) -> None:
+        if not self._sock or self._is_opening or not self.link.outgoing:
+            return
+        try:
+            del self.link.outgoing[: self._sock.send(self.link.outgoing)]
+        except BlockingIOError:
+            pass
+        except OSError as reason:
+            self.link.outgoing.clear()
+            self.link.broken(from_kernel_at_join(reason.errno), time.monotonic())
+
+    def _broken(self, reason: int | None) -> None:
+        self.link.broken(from_kernel_at_join(reason), time.monotonic())
+        self.pump()
+
+    def _obey(self) -> None:
+        assert self._sock
+        if self.link.has_ended:
+            self._close()
+            return
+        if self.link.hangs_up and not self.link.outgoing and not self._has_hung_up:
+            self._has_hung_up = True
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError as reason:
+                self._broken(reason.errno)
+                return
+        wants_room = self._is_opening or self.link.outgoing
+        self._stack.reactor.watch(self._sock.fileno(), READABLE | (WRITABLE if wants_room else 0), self._ready)
+
+    def _close(self) -> None:
+        assert self._sock
+        self._stack.reactor.unwatch(self._sock.fileno())
+        if self.link.breaks_off:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+        self._sock.close()
+        self._sock = None
+
+    def _arm(self) -> None:
+        """Keep one timer, not later than the link wants it; one that comes too early asks the link again."""
+        when = self.link.wake_at() if self._sock else NEVER
+        if self._timer and (when == NEVER or when < self._timer_at):
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and when != NEVER:
+            self._timer, self._timer_at = self._stack.reactor.call_at(when, self._wake), when
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.link.wake(time.monotonic())
+        self.pump()
+
+
+class Listener:
+    """Takes control connections on a bound socket and hands each to ``on_connection``."""
+
+    def __init__(
+        self, stack: "Stack", sock: socket.socket, on_connection: Callable[[socket.socket, Endpoint], None]
+    ) -> None:
+        """Listen on ``sock``, which becomes ours. Raises OSError."""
+        self._stack = stack
+        self._sock = sock
+        self._on_connection = on_connection
+        # Connections that ended a moment ago don't keep a new listener from this port; set only now, so that two
+        # bound sockets on one port still exclude each other (SK-30).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.listen(LISTEN_BACKLOG)
+        stack.reactor.watch(sock.fileno(), READABLE, self._ready)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stack.reactor.unwatch(self._sock.fileno())
+        self._sock.close()
+
+    def _ready(self, _: int) -> None:
+        try:
+            sock, peer = self._sock.accept()
+        except OSError:
+            # It was withdrawn, or descriptors have run out; then the kernel keeps it and we look again.
+            return
+        sock.setblocking(False)
+        self._on_connection(sock, Endpoint(peer[0], peer[1]))

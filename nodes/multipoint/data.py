@@ -1,0 +1,211 @@
+"""Receiving and sending messages, as all sockets with a data plane do it: now, or by waiting; and the events of it.
+
+May not know: whether datagrams are plain or sealed, what a session is.
+"""
+
+import select
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+
+from multipoint import constants
+from multipoint.errors import WouldBlock, error
+from multipoint.events import NetworkEvent
+from multipoint.kinds import JoinRole
+from multipoint.reactor import READABLE, WRITABLE
+from multipoint.sockets import MultipointSocket
+from multipoint.values import Address
+from multipoint.wire import Endpoint
+
+Message = tuple[bytes, Endpoint]
+Buffer = bytes | bytearray | memoryview
+
+
+class DataSocket(MultipointSocket):
+    """A socket that messages go through."""
+
+    # Kinds give these values; here is only what they mean.
+    inbox: deque[Message]
+    # The data plane has ended: 0 in order, or a WSA code. None: it goes on.
+    ended: int | None = None
+    is_send_shut = False
+    is_receive_shut = False
+    _lacks_room = False
+
+    @abstractmethod
+    def take_now(self) -> Message:
+        """Return a message from the kernel. Raises BlockingIOError if there is none, OSError if there never will be."""
+
+    @abstractmethod
+    def send_now(self, data: Buffer, to: Address | None) -> int:
+        """Hand a message to the kernel. Raises BlockingIOError if there is no room now."""
+
+    @abstractmethod
+    def data_descriptor(self) -> int | None:
+        """Return the kernel's socket of the data plane, if there is one by now."""
+
+    @abstractmethod
+    def check_data(self) -> None:
+        """Raise what keeps data from flowing at all: not bound, not joined, spent."""
+
+    # Receiving
+
+    def receive(self, size: int = 65536, flags: int = 0) -> Message:
+        """Return one message, cut to ``size`` with WSAEMSGSIZE (``data`` in its facts), and its sender."""
+        self._check_receive(flags)
+        deadline = self._deadline(self.options.receive_timeout_s)
+        while True:
+            message = self._next(is_peek=bool(flags & constants.MSG_PEEK))
+            if message is not None:
+                return _cut(message, size)
+            self._wait(select.POLLIN, deadline, lambda: bool(self.inbox) or self.ended is not None)
+
+    @property
+    def is_readable(self) -> bool:
+        """Tell whether a message is here; one that is genuine, which may mean to take it in."""
+        if not self.inbox and not self.is_receive_shut:
+            try:
+                self.inbox.append(self.take_now())
+            except OSError:
+                return False
+        return bool(self.inbox)
+
+    def _next(self, is_peek: bool) -> Message | None:
+        """Return the next message, None to wait for one. Raises how the data plane ended, WouldBlock."""
+        try:
+            if is_peek or self.inbox:
+                with self.stack.lock:
+                    if self.is_readable:
+                        return self.inbox[0] if is_peek else self.inbox.popleft()
+                raise BlockingIOError
+            return self.take_now()
+        except BlockingIOError:
+            self._check_end()
+            return None
+        except OSError as reason:
+            raise self.translated(reason) from reason
+        finally:
+            self._reenable_read()
+
+    def _check_end(self) -> None:
+        """Nothing is here: raise how the data plane ended, or WouldBlock; return to wait."""
+        self.check_open()
+        if self.ended is not None:
+            raise error(self.ended or constants.WSAEDISCON, "the session has ended")
+        if not self.is_blocking:
+            raise WouldBlock(constants.WSAEWOULDBLOCK, "no message is here")
+
+    def _check_receive(self, flags: int) -> None:
+        self.check_open()
+        if flags & (constants.MSG_OOB | constants.MSG_WAITALL):
+            raise error(constants.WSAEOPNOTSUPP, "no urgent data, no waiting for all", flags=flags)
+        if flags & ~constants.MSG_PEEK:
+            raise error(constants.WSAEINVAL, "unknown flags", flags=flags)
+        if self.role is JoinRole.SENDER_ONLY:
+            raise error(constants.WSAEOPNOTSUPP, "joined with JL_SENDER_ONLY")
+        if self.is_receive_shut:
+            raise error(constants.WSAESHUTDOWN, "receiving was shut down")
+        if self.ended is None:
+            self.check_data()
+
+    # Sending
+
+    def send(self, data: Buffer, to: Address | None = None) -> int:
+        """Send one message; return its length."""
+        self._check_send(data)
+        deadline = self._deadline(self.options.send_timeout_s)
+        while True:
+            try:
+                return self.send_now(data, to)
+            except BlockingIOError as reason:
+                self._note_no_room()
+                if not self.is_blocking:
+                    raise WouldBlock(constants.WSAEWOULDBLOCK, "no room to send") from reason
+            except OSError as reason:
+                raise self.translated(reason) from reason
+            self._wait(select.POLLOUT, deadline, lambda: self.ended is not None)
+            self.check_data()
+
+    def _check_send(self, data: Buffer) -> None:
+        self.check_open()
+        if self.is_send_shut:
+            raise error(constants.WSAESHUTDOWN, "sending was shut down")
+        if self.role is JoinRole.RECEIVER_ONLY:
+            raise error(constants.WSAEOPNOTSUPP, "joined with JL_RECEIVER_ONLY")
+        if self.ended is not None:
+            raise error(self.ended or constants.WSAENOTCONN, "the session has ended")
+        self.check_data()
+        if len(data) > self.entry.max_message:
+            raise error(constants.WSAEMSGSIZE, "too long", length=len(data), most=self.entry.max_message)
+
+    # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet
+
+    def attend(self) -> None:
+        """Watch for data while FD_READ is selected and none is known, for room after a send that found none."""
+        descriptor = self.data_descriptor()
+        if descriptor is None:
+            return
+        wants_read = NetworkEvent.READ in self.memory.mask & self.memory.possible and not self.inbox
+        events = (READABLE if wants_read and not self.is_receive_shut else 0) | (WRITABLE if self._lacks_room else 0)
+        if events:
+            self.stack.reactor.watch(descriptor, events, self._ready)
+        else:
+            self.stack.reactor.unwatch(descriptor)
+
+    def note_data(self) -> None:
+        """Tell the event memory whether data is here."""
+        self.record(self.memory.tell(NetworkEvent.READ, self.is_readable))
+        self.attend()
+
+    def note_end(self, code: int) -> None:
+        """Tell the event memory and who waits that the data plane has ended; what is queued stays to be read first."""
+        if self.ended is not None:
+            return
+        if code:
+            self.inbox.clear()
+        self.memory.tell(NetworkEvent.READ, self.is_readable if code == 0 else False)
+        self.ended = code
+        self.record(self.memory.close(code))
+        self.attend()
+        self.wake()
+
+    def _ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._lacks_room = False
+            self.record(self.memory.tell(NetworkEvent.WRITE, True))
+        self.note_data()
+
+    def _reenable_read(self) -> None:
+        # Without a registration nobody is to be told; select_events looks anew (EV-18).
+        if self.memory.mask:
+            with self.stack.lock:
+                self.record(self.memory.enable(NetworkEvent.READ, self.is_readable))
+                self.attend()
+
+    def _note_no_room(self) -> None:
+        if self.memory.mask:
+            with self.stack.lock:
+                self._lacks_room = True
+                self.memory.enable(NetworkEvent.WRITE)
+                self.attend()
+
+    # Waiting
+
+    def _wait(self, events: int, deadline: float | None, is_over: Callable[[], bool]) -> None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not self.wait_for_kernel(self.data_descriptor(), events, left, is_over):
+            raise error(constants.WSAETIMEDOUT, "nothing came in time")
+        if self.is_closed:
+            raise error(constants.WSAEINTR, "the socket was closed during the call")
+
+    @staticmethod
+    def _deadline(timeout_s: float | None) -> float | None:
+        return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _cut(message: Message, size: int) -> Message:
+    data, sender = message
+    if len(data) > size:
+        raise error(constants.WSAEMSGSIZE, "the buffer is too small", data=data[:size], sender=sender)
+    return message

@@ -1,0 +1,275 @@
+"""The rooted c_leaf socket: asks a root, or listens for invitations; as a member it takes part in the session.
+
+What is decided about the session is decided in ``leaf``. May not know: the states of control connections.
+"""
+
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from multipoint import constants, planes
+from multipoint.catalogue import Entry
+from multipoint.connection import Connection
+from multipoint.data import Buffer, Message
+from multipoint.datagram import Authenticator
+from multipoint.door import Door
+from multipoint.errors import error, from_kernel_at_join
+from multipoint.events import possible_events
+from multipoint.kinds import Kind
+from multipoint.leaf import Leaf, LeafState
+from multipoint.link import Chatted, Event, Joined, Link, Parted, Refused, Requested, Withdrawn
+from multipoint.rooted import RootedSocket
+from multipoint.sealed import SealedSocket
+from multipoint.values import Address, JoinRequest, Verdict
+from multipoint.wire import Endpoint, Membership
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+
+class LeafSocket(RootedSocket):
+    """A leaf, and once it has joined, the member itself (JL-49)."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
+        super().__init__(stack, entry, kind)
+        self.inbox: deque[Message] = deque()
+        self._core = Leaf(kind, stack.patience)
+        self._connection: Connection | None = None
+        self._plane: SealedSocket | None = None
+        self._authenticator: Authenticator | None = None
+        self._target: Endpoint | None = None
+        self._request: JoinRequest | None = None
+        self._join_code: int | None = None
+
+    @property
+    def door(self) -> Door:
+        """The queue of invitations."""
+        return self._core.door
+
+    # Asking
+
+    def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "LeafSocket":  # noqa: B008 - frozen
+        """Ask the root to be let in; the result is this socket. Nonblocking: FD_CONNECT follows."""
+        with self.stack.lock:
+            self.check_idle()
+            self.check_join(request.role)
+            self.check_caller_data(request.caller_data)
+            self._core.check_join()
+            root = self.check_target(address)
+            self.bind_if_needed()
+            self._ask(root, request)
+            return self._wait_for_root() if self.is_blocking else self
+
+    def _ask(self, root: Endpoint, request: JoinRequest) -> None:
+        assert self.bound
+        link = self._core.ask(
+            root, self.bound, request.role, request.caller_data, request.capacity, request.qos, time.monotonic()
+        )
+        self.role, self._request, self._join_code = request.role, request, None
+        self.memory.start_join()
+        try:
+            sock = self._reserved or self.dialling_socket(self.bound.port, reuses_port=True)
+        except OSError as reason:
+            self._core.failed()
+            self._finish_join(from_kernel_at_join(reason.errno))
+            return
+        # Ours until now alone (SK-30); from here on a connection that is over must not keep the port from a retry.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved = None
+        self._connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
+        self._connection.open(root)
+
+    def _wait_for_root(self) -> "LeafSocket":
+        code = self.wait_until(lambda: self._join_code)
+        if code:
+            raise error(code, "did not join")
+        return self
+
+    def _finish_join(self, code: int, callee_data: bytes = b"") -> None:
+        request, self._request = self._request, None
+        assert request
+        request.deliver(callee_data)
+        self._join_code = self.last_error = code
+        self.record(self.memory.end_join(code, is_leaf=True))
+        self.attend()
+        self.wake()
+
+    # What the links tell
+
+    def handle(self, link: Link, event: Event) -> None:
+        """Do what an event of a link means."""
+        match event:
+            case Requested():
+                if self._core.requested(link, time.monotonic()):
+                    self.note_door()
+                else:
+                    self._connections.pop(link)
+            case Withdrawn():
+                self.withdrawn(link)
+            case Joined(membership, answer):
+                self._joined(membership, answer.callee_data if answer else b"")
+            case Refused(code):
+                self._core.failed()
+                self._connection = None
+                self._finish_join(code)
+            case Chatted(data):
+                # DP-31: the root's control address tells a chat from the session's data.
+                self.inbox.append((data, link.peer))
+                self.note_data()
+                self.wake()
+            case Parted(code):
+                self._parted(code)
+
+    def _joined(self, membership: Membership, callee_data: bytes) -> None:
+        assert self.kind
+        assert self._connection
+        try:
+            host = self._connection.local.host
+            self._plane = planes.open_member(self.kind, membership, host, self.role, self.options)
+        except OSError as reason:
+            self._cannot_take_part(from_kernel_at_join(reason.errno))
+            return
+        rooted = self.kind.provider.is_data_rooted
+        self._authenticator = Authenticator(membership.member_key if rooted else membership.group_key)
+        self._target = membership.root if rooted else membership.group
+        self._core.joined(membership)
+        self.bound = self._connection.local
+        self.memory.possible = possible_events(self.kind, self.role)
+        if self._request:
+            self._finish_join(0, callee_data)
+        else:
+            self.record(self.memory.open())
+            self.attend()
+            self.wake()
+
+    def _cannot_take_part(self, code: int) -> None:
+        """The root has let us in, but the kernel did not take the membership: go again (JL-69, JL-71)."""
+        assert self._connection
+        self._connection.link.close(time.monotonic())
+        if self._request:
+            self._core.failed()
+            self._finish_join(code)
+        else:
+            self._parted(constants.WSAENETDOWN)
+
+    def _parted(self, code: int) -> None:
+        self._core.parted()
+        self._give_up_membership()
+        self.note_end(code)
+
+    def _give_up_membership(self) -> None:
+        """CL-15: leave messages go out at once; what has come stays to be read."""
+        membership = self._core.membership
+        if self._plane is None or membership is None or not self.role.receives:
+            return
+        planes.give_up(self._plane)
+
+    # Accepting invitations
+
+    def enter(self, peer: Endpoint) -> Link:
+        """Return the link for a root that has connected."""
+        return self._core.enter(peer, time.monotonic())
+
+    def begin_listening(self, backlog: int) -> None:
+        """Listen for invitations. Raises WSAEISCONN on a member."""
+        self._core.listen(backlog)
+
+    def admit(self, connection: Connection, verdict: Verdict) -> "LeafSocket":
+        """Accept an invitation; return the member, which takes part once the root confirms."""
+        assert self.kind
+        member = LeafSocket(self.stack, self.entry, self.kind)
+        member.inherit_from(self)
+        member.become(self._core, connection, verdict)
+        return member
+
+    def become(self, listening: Leaf, connection: Connection, verdict: Verdict) -> None:
+        """Be the member that accepts this invitation."""
+        link = connection.link
+        self._core = listening.admit(link, connection.local, verdict.callee_data, verdict.qos, time.monotonic())
+        self.role = self._core.role
+        self.bound = connection.local
+        self._connection = connection
+        connection.on_event = lambda event: self.handle(link, event)
+        connection.pump()
+
+    def refuse(self, link: Link) -> None:
+        """Turn an invitation down."""
+        self._core.refuse(link, time.monotonic())
+
+    # Data
+
+    def data_descriptor(self) -> int | None:
+        """Return the kernel's socket, once the root has confirmed us."""
+        return self._plane.sock.fileno() if self._plane and not self.is_closed else None
+
+    def check_data(self) -> None:
+        """Raise WSAENOTCONN unless a member (DP-18)."""
+        if self._core.state is not LeafState.MEMBER:
+            raise error(constants.WSAENOTCONN, "is not joined")
+
+    def take_now(self) -> Message:
+        """Return a message of the session: the root's, or in a conference another participant's."""
+        if self._plane is None or not self.role.receives:
+            raise BlockingIOError
+        return self._plane.receive()
+
+    def send_now(self, data: Buffer, to: Address | None) -> int:
+        """Send to the d_root, or to all others (DP-22, DP-24); to the root's control address: a side chat (DP-32)."""
+        if self._plane is None or self._connection is None:
+            raise BlockingIOError
+        if to is not None and Endpoint(*to[:2]) == self._connection.link.peer:
+            return self._chat(bytes(data))
+        assert self._target
+        assert self._authenticator
+        return self._plane.send(data, self._target, self._authenticator)
+
+    def _chat(self, data: bytes) -> int:
+        membership = self._core.membership
+        if membership and not membership.has_side_chats:
+            raise error(constants.WSAEOPNOTSUPP, "side chats are switched off")
+        with self.stack.lock:
+            assert self._connection
+            self._connection.link.chat(data, time.monotonic())
+            self._connection.pump()
+        return len(data)
+
+    @property
+    def peer_address(self) -> Endpoint:
+        """The root (SK-34)."""
+        if self._core.state not in (LeafState.MEMBER, LeafState.SPENT) or self._connection is None:
+            return super().peer_address
+        return self._connection.link.peer
+
+    # Ending
+
+    def shutdown(self, how: int) -> None:
+        """SD_SEND and SD_BOTH ask to leave (CL-32), SD_RECEIVE stops receiving."""
+        with self.stack.lock:
+            self.check_idle()
+            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
+                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+            self.check_data()
+            self.is_receive_shut |= how != constants.SD_SEND
+            if how != constants.SD_RECEIVE and not self.is_send_shut:
+                assert self._connection
+                self.is_send_shut = True
+                self._connection.link.leave(time.monotonic())
+                self._connection.pump()
+            self.attend()
+
+    def _end(self, *, is_abortive: bool) -> None:
+        now = time.monotonic()
+        links = [*self._connections.values(), *([self._connection] if self._connection else [])]
+        self._connections.clear()
+        for connection in links:
+            connection.on_event = lambda _: None
+            if is_abortive:
+                connection.link.abort(now)
+            else:
+                connection.link.close(now)
+            connection.pump()
+        self.release()
+        if self._plane:
+            self.stack.reactor.unwatch(self._plane.sock.fileno())
+            self._plane.sock.close()

@@ -1,0 +1,152 @@
+"""The leg: the c_leaf socket that a root holds for one leaf (JL-44 to JL-48).
+
+It tells when its leaf goes, and carries the side chat with it; the session's data never comes here (DP-33).
+May not know: how the leaf came in.
+"""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from multipoint import constants
+from multipoint.connection import Connection
+from multipoint.data import Buffer, DataSocket, Message
+from multipoint.errors import error
+from multipoint.events import possible_events
+from multipoint.link import Chatted, Event, Parted
+from multipoint.root import Member
+from multipoint.values import Address, JoinRequest
+from multipoint.wire import Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.rootsocket import RootSocket
+
+# A leaf that does not read its chat must not fill the root's memory.
+MAX_UNSENT = 1 << 20
+
+
+class LegSocket(DataSocket):
+    """One leaf of a session, at the root. Until its join is complete it is of no use but to be closed (JL-28)."""
+
+    def __init__(self, root: "RootSocket") -> None:
+        super().__init__(root.stack, root.entry, root.kind)
+        self.root = root
+        self.inbox: deque[Message] = deque()
+        self.member: Member | None = None
+        # How the join ended: None while it is outstanding, 0, or a WSA code, and then the leg is dead (JL-42).
+        self.join_code: int | None = None
+        self._connection: Connection | None = None
+        assert root.kind
+        self.memory.possible = possible_events(root.kind, is_leg=True, has_side_chats=self._has_chats)
+        self.inherit_from(root)
+        self.bound = root.bound
+
+    def joined(self, connection: Connection, member: Member) -> None:
+        """The leaf is a member."""
+        self.join_code = 0
+        self.member = member
+        self._connection = connection
+        self.bound = connection.local
+        connection.on_event = self.handle
+        self.record(self.memory.open())
+
+    def failed(self, code: int) -> None:
+        """The join came to nothing."""
+        self.join_code = code
+
+    def session_ended(self, code: int) -> None:
+        """The root has ended the session (CL-01)."""
+        if self._connection:
+            self._connection.on_event = lambda _: None
+            self._connection.pump()
+        if self.member:
+            self.note_end(code)
+
+    def handle(self, event: Event) -> None:
+        """Do what an event of the link means."""
+        match event:
+            case Chatted(data):
+                assert self.member
+                self.inbox.append((data, self.member.peer))
+                self.note_data()
+                self.wake()
+            case Parted(code):
+                self.root.forget(self)
+                self.note_end(code)
+
+    def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "LegSocket":  # noqa: B008 - frozen
+        """Raise WSAEISCONN: it is connected already (JL-78)."""
+        self.check_open()
+        self.check_join(request.role)
+        raise error(constants.WSAEISCONN, "is a leg")
+
+    # Data: the side chat
+
+    def data_descriptor(self) -> int | None:
+        """Return None: chats come by the control connection."""
+        return None
+
+    def check_data(self) -> None:
+        """Raise WSAENOTCONN before the join is complete, WSAEOPNOTSUPP without side chats (DP-34)."""
+        if self.member is None:
+            raise error(constants.WSAENOTCONN, "its join is not complete")
+        if not self._has_chats:
+            raise error(constants.WSAEOPNOTSUPP, "side chats are switched off")
+
+    def take_now(self) -> Message:
+        """Raise BlockingIOError: what has come lies in the inbox."""
+        raise BlockingIOError
+
+    def send_now(self, data: Buffer, to: Address | None) -> int:
+        """Send to this leaf only (DP-30)."""
+        with self.stack.lock:
+            assert self._connection
+            if not self._connection.link.is_joined:
+                raise error(constants.WSAENOTCONN, "the leaf has gone")
+            if len(self._connection.link.outgoing) > MAX_UNSENT:
+                raise error(constants.WSAENOBUFS, "the leaf does not read")
+            self._connection.link.chat(bytes(data), time.monotonic())
+            self._connection.pump()
+        return len(data)
+
+    def shutdown(self, how: int) -> None:
+        """End the membership of this leaf (SD_SEND, SD_BOTH), or stop receiving its chat."""
+        with self.stack.lock:
+            self.check_open()
+            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
+                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+            if self.member is None:
+                raise error(constants.WSAENOTCONN, "its join is not complete")
+            self.is_receive_shut |= how != constants.SD_SEND
+            if how != constants.SD_RECEIVE and not self.is_send_shut:
+                self.is_send_shut = True
+                self._part()
+                self.note_end(0)
+
+    @property
+    def peer_address(self) -> Endpoint:
+        """The leaf's control address."""
+        if self.member is None:
+            return super().peer_address
+        return self.member.peer
+
+    @property
+    def _has_chats(self) -> bool:
+        return self.stack.settings.side_chats
+
+    def _part(self, *, is_abortive: bool = False) -> None:
+        assert self._connection
+        now = time.monotonic()
+        self.root.forget(self)
+        self._connection.on_event = lambda _: None
+        if is_abortive:
+            self._connection.link.abort(now)
+        else:
+            self._connection.link.close(now)
+        self._connection.pump()
+
+    def _end(self, *, is_abortive: bool) -> None:
+        if self._connection:
+            self._part(is_abortive=is_abortive)
+        elif self.join_code is None:
+            self.root.cancel(self)

@@ -1,0 +1,177 @@
+"""Plain multicast sockets (MCAST, SSM) and ordinary datagram sockets: one UDP socket of the kernel, nothing added.
+
+Any multicast program can be the other side. Membership is the kernel's: a join is done when the kernel has taken it
+(JL-30). May not know: sessions, control connections.
+"""
+
+import random
+import socket
+from collections import deque
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from multipoint import constants, kernel
+from multipoint.catalogue import Entry
+from multipoint.data import Buffer, DataSocket, Message
+from multipoint.errors import error, from_kernel_at_join
+from multipoint.events import possible_events
+from multipoint.kinds import JoinRole, Kind
+from multipoint.values import Address, JoinRequest
+from multipoint.wire import Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+BIND_ATTEMPTS = 100
+
+
+class PlainSocket(DataSocket):
+    """A UDP socket; with a kind, one that can join a group by WSAJoinLeaf."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
+        super().__init__(stack, entry, kind)
+        self.inbox: deque[Message] = deque()
+        self.group: Endpoint | None = None
+        self._sock = kernel.datagram_socket(self.family)
+
+    # Binding
+
+    def _bind(self, address: Endpoint) -> None:
+        host = address.host.partition("%")[0]
+        if ip_address(host).is_multicast:
+            # SK-28: Windows refuses it; Linux would allow it.
+            raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
+        if self.options.reuse_address:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.bound = bind_in_range(self._sock, address, self.stack)
+        except OSError as reason:
+            raise self.translated(reason) from reason
+
+    # Joining
+
+    def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "PlainSocket":  # noqa: B008 - frozen
+        """Join the group; the result is this socket."""
+        with self.stack.lock:
+            self.check_open()
+            self.check_join(request.role)
+            if request.caller_data:
+                raise error(constants.WSAEPROTONOSUPPORT, "a group takes no caller data")
+            if self.group:
+                raise error(constants.WSAEISCONN, "has joined already", group=self.group)
+            group = Endpoint(*address[:2])
+            if not ip_address(group.host.partition("%")[0]).is_multicast or not group.port:
+                raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", address=group)
+            self._bind_for(group, request.role)
+            return self._join(group, request)
+
+    def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
+        """JL-20: a receiver that is not bound takes the group's port, for another could never hear it."""
+        if self.bound is None:
+            self._bind(Endpoint(WILDCARDS[self.family], group.port if role.receives else 0))
+
+    def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
+        self.memory.start_join()
+        code = self._take_membership(group, request.role)
+        request.deliver(b"")
+        if code == 0:
+            self.group, self.role = group, request.role
+            assert self.kind
+            self.memory.possible = possible_events(self.kind, request.role)
+        self.last_error = code
+        self.record(self.memory.end_join(code, is_leaf=True))
+        self.attend()
+        if code and self.is_blocking:
+            raise error(code, "the kernel did not take the membership", group=group)
+        return self
+
+    def _take_membership(self, group: Endpoint, role: JoinRole) -> int:
+        """Return 0, or the code with which the join fails."""
+        try:
+            interface = self._interface(group)
+            if interface:
+                kernel.set_multicast_interface(self._sock, interface)
+            kernel.set_multicast_scope(self._sock, self.options.scope)
+            if role.receives:
+                kernel.join(self._sock, kernel.Membership(group.host, interface))
+        except OSError as reason:
+            return from_kernel_at_join(reason.errno)
+        return 0
+
+    def _interface(self, group: Endpoint) -> int:
+        """DP-05, D-31: from special to general; 0 is the system's choice."""
+        scope = group.host.partition("%")[2]
+        if scope:
+            return int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
+        assert self.bound
+        return self.options.interface or kernel.interface_of(self.family, self.bound.host) or 0
+
+    # Data
+
+    def data_descriptor(self) -> int | None:
+        """Return the kernel's socket."""
+        return None if self.is_closed else self._sock.fileno()
+
+    def check_data(self) -> None:
+        """Receiving needs a binding (DP-17); a send without address needs a group, which ``send_now`` checks."""
+
+    def take_now(self) -> Message:
+        """Return a datagram, whoever sent it (DP-03)."""
+        data, sender = self._sock.recvfrom(65536)
+        return data, Endpoint(sender[0], sender[1])
+
+    def receive(self, size: int = 65536, flags: int = 0) -> Message:
+        """Return one datagram and its sender. Raises WSAEINVAL if the socket is not bound (DP-17)."""
+        self.check_open()
+        if self.bound is None:
+            raise error(constants.WSAEINVAL, "is not bound")
+        return super().receive(size, flags)
+
+    def send_now(self, data: Buffer, to: Address | None) -> int:
+        """Send to ``to``, or to the group joined (DP-01, DP-02)."""
+        target = to or self.group
+        if target is None:
+            raise error(constants.WSAENOTCONN, "no address given, no group joined")
+        sent = self._sock.sendto(data, (target[0], target[1]))
+        if self.bound is None:
+            host, port = self._sock.getsockname()[:2]
+            self.bound = Endpoint(host, port)
+        return sent
+
+    def shutdown(self, how: int) -> None:
+        """Stop receiving or sending; the membership stays until the socket is closed (CL-33)."""
+        with self.stack.lock:
+            self.check_open()
+            self.is_receive_shut |= how in (constants.SD_RECEIVE, constants.SD_BOTH)
+            self.is_send_shut |= how in (constants.SD_SEND, constants.SD_BOTH)
+            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
+                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+            self.attend()
+
+    @property
+    def peer_address(self) -> Endpoint:
+        """The group (SK-34, D-35)."""
+        return self.group or super().peer_address
+
+    def _end(self, *, is_abortive: bool) -> None:
+        # The kernel gives up the memberships and reports the leave (CL-17).
+        self.stack.reactor.unwatch(self._sock.fileno())
+        self._sock.close()
+
+
+def bind_in_range(sock: socket.socket, address: Endpoint, stack: "Stack") -> Endpoint:
+    """Bind and return where; port 0 takes a free port of the stack's range (SK-27). Raises OSError."""
+    settings = stack.settings
+    attempts = 1 if address.port else BIND_ATTEMPTS
+    for attempt in range(attempts):
+        port = address.port or random.randint(settings.first_port, settings.last_port)
+        try:
+            sock.bind((address.host, port))
+        except OSError:
+            if attempt == attempts - 1:
+                raise
+        else:
+            host, port = sock.getsockname()[:2]
+            return Endpoint(host, port)
+    raise AssertionError("the loop returns or raises")

@@ -1,0 +1,97 @@
+"""Making data planes: which kernel socket, bound where, with which membership, for each end and class of session.
+
+Errors are the kernel's (OSError). May not know: control connections, events, sockets of the stack.
+"""
+
+import contextlib
+import random
+import socket
+from ipaddress import ip_address, ip_network
+
+from multipoint import kernel
+from multipoint.datagram import ROOT_SENDER, Authenticator
+from multipoint.kinds import JoinRole, Kind, Plane
+from multipoint.choices import Choices
+from multipoint.sealed import SealedSocket, Source
+from multipoint.values import Settings
+from multipoint.wire import Endpoint, Membership
+
+
+def choose_group(family: int, settings: Settings, taken: set[Endpoint]) -> Endpoint:
+    """Return a group and port that no session of this stack has (DP-41)."""
+    network = ip_network(settings.groups_ipv6 if family == socket.AF_INET6 else settings.groups_ipv4)
+    while True:
+        host = network[random.randrange(1, network.num_addresses)]
+        group = Endpoint(str(host), random.randint(settings.first_port, settings.last_port))
+        if group not in taken:
+            return group
+
+
+def open_root(kind: Kind, session: int, host: str, group: Endpoint, options: Choices) -> tuple[SealedSocket, Endpoint]:
+    """Return the root's end of the data plane and its address; ``host`` is the root's own address."""
+    family = family_of(host)
+    sock = kernel.datagram_socket(family)
+    try:
+        interface = _prepare(sock, host, options)
+        if kind.data is Plane.ROOT:
+            sock.bind((host, 0))
+            return SealedSocket(sock, session, ROOT_SENDER), Endpoint(host, sock.getsockname()[1])
+        _bind_to_group(sock, group)
+        kernel.join(sock, kernel.Membership(group.host, interface))
+        return SealedSocket(sock, session, ROOT_SENDER), Endpoint(host, group.port)
+    except OSError:
+        sock.close()
+        raise
+
+
+def open_member(kind: Kind, membership: Membership, host: str, role: JoinRole, options: Choices) -> SealedSocket:
+    """Return a member's end of the data plane; ``host`` is its own address. A sender joins no group (JL-56)."""
+    sock = kernel.datagram_socket(family_of(host))
+    joined = None
+    try:
+        interface = _prepare(sock, host, options)
+        _bind_to_group(sock, membership.group)
+        if role.receives:
+            source = membership.root.host if kind.provider.is_data_rooted else None
+            joined = kernel.Membership(membership.group.host, interface, source)
+            kernel.join(sock, joined)
+    except OSError:
+        sock.close()
+        raise
+    plane = SealedSocket(sock, membership.session, membership.member)
+    plane.membership = joined
+    authenticator = Authenticator(membership.group_key)
+    if kind.provider.is_data_rooted:
+        plane.sources[ROOT_SENDER] = Source(authenticator, membership.root, membership.root.host)
+    else:
+        plane.anyone = authenticator
+    return plane
+
+
+def give_up(plane: SealedSocket) -> None:
+    """Leave the group now; the socket stays, to read what has come."""
+    if plane.membership:
+        # The interface may be gone, and the membership with it.
+        with contextlib.suppress(OSError):
+            kernel.leave(plane.sock, plane.membership)
+        plane.membership = None
+
+
+def family_of(host: str) -> int:
+    """Return the Linux family of an address."""
+    return socket.AF_INET6 if ip_address(host.partition("%")[0]).version == 6 else socket.AF_INET
+
+
+def _prepare(sock: socket.socket, host: str, options: Choices) -> int:
+    """Set what is sent and where; return the interface (DP-05)."""
+    interface = options.interface or kernel.interface_of(sock.family, host) or 0
+    if interface:
+        kernel.set_multicast_interface(sock, interface)
+    kernel.set_multicast_scope(sock, options.scope)
+    return interface
+
+
+def _bind_to_group(sock: socket.socket, group: Endpoint) -> None:
+    """Hear this group only; several members on one host share group and port."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((group.host, group.port))

@@ -1,0 +1,235 @@
+"""What c_root and rooted c_leaf have in common: a TCP port to listen on, requests at the door, accepting them.
+
+May not know: what a session is, or which end of it this is; ``rootsocket`` and ``leafsocket`` say.
+"""
+
+import socket
+from abc import abstractmethod
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from multipoint import constants, kernel
+from multipoint.catalogue import Entry
+from multipoint.connection import Connection, Listener
+from multipoint.data import DataSocket
+from multipoint.door import Door
+from multipoint.errors import WouldBlock, error
+from multipoint.events import NetworkEvent
+from multipoint.kinds import Kind
+from multipoint.link import Event, Link
+from multipoint.plain import WILDCARDS, bind_in_range
+from multipoint.sockets import MultipointSocket
+from multipoint.values import Address, Caller, Condition, Verdict
+from multipoint.wire import MAX_CONNECT_DATA, Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+
+class RootedSocket(DataSocket):
+    """A socket of a rooted control plane that binds, and may listen."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
+        super().__init__(stack, entry, kind)
+        # Holds the bound port until it listens or dials.
+        self._reserved: socket.socket | None = None
+        self._listener: Listener | None = None
+        self._connections: dict[Link, Connection] = {}
+        self._deciding: Link | None = None
+
+    @property
+    @abstractmethod
+    def door(self) -> Door:
+        """The queue of requests."""
+
+    @abstractmethod
+    def handle(self, link: Link, event: Event) -> None:
+        """Do what an event of a link that is not yet somebody else's means."""
+
+    @abstractmethod
+    def enter(self, peer: Endpoint) -> Link:
+        """Return a link for a connection that was taken."""
+
+    @abstractmethod
+    def admit(self, connection: Connection, verdict: Verdict) -> MultipointSocket:
+        """Let in the request of this connection; return the new socket."""
+
+    @abstractmethod
+    def refuse(self, link: Link) -> None:
+        """Turn a request away."""
+
+    @abstractmethod
+    def begin_listening(self, backlog: int) -> None:
+        """Let the core listen; raises what keeps it from it."""
+
+    # Binding and listening
+
+    def _bind(self, address: Endpoint) -> None:
+        if ip_address(address.host.partition("%")[0]).is_multicast:
+            raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
+        sock = kernel.stream_socket(self.family)
+        try:
+            if self.options.reuse_address:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bound = bind_in_range(sock, address, self.stack)
+        except OSError as reason:
+            sock.close()
+            raise self.translated(reason) from reason
+        self._reserved = sock
+
+    def bind_if_needed(self) -> None:
+        """JL-20: wildcard address, free port."""
+        if self.bound is None:
+            self._bind(Endpoint(WILDCARDS[self.family], 0))
+
+    def listen(self, backlog: int = constants.SOMAXCONN) -> None:
+        """Wait for requests; a second call changes nothing (AC-05)."""
+        with self.stack.lock:
+            self.check_idle()
+            if self.bound is None:
+                raise error(constants.WSAEINVAL, "is not bound")
+            self.begin_listening(backlog)
+            if self._listener is None:
+                self._listener = self._listen()
+
+    def _listen(self) -> Listener:
+        assert self._reserved
+        try:
+            listener = Listener(self.stack, self._reserved, self._taken)
+        except OSError as reason:
+            raise self.translated(reason) from reason
+        self._reserved = None
+        return listener
+
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether requests are taken."""
+        return self._listener is not None
+
+    def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
+        link = self.enter(peer)
+        connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
+        self._connections[link] = connection
+        connection.pump()
+
+    def check_idle(self) -> None:
+        """Raise WSAENOTSOCK if closed, WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
+        self.check_open()
+        if self._deciding:
+            raise error(constants.WSAEINPROGRESS, "its condition function is running")
+
+    # Requests
+
+    def note_door(self) -> None:
+        """Tell the event memory and who waits in accept whether a request is there."""
+        self.record(self.memory.tell(NetworkEvent.ACCEPT, self.door.is_calling))
+        self.wake()
+
+    def accept(self, condition: Condition | None = None) -> MultipointSocket:
+        """Return the socket for the first request, if the condition function lets it in (AC-10 to AC-30)."""
+        with self.stack.lock:
+            link = self._first()
+            if condition is None:
+                return self._decide(link, Verdict())
+            caller = self._caller(link)
+            self._deciding = link
+        try:
+            verdict = condition(caller)
+        finally:
+            with self.stack.lock:
+                self._deciding = None
+        with self.stack.lock:
+            self.check_open()
+            self._check_still_here(link)
+            return self._decide(link, verdict, caller)
+
+    def _first(self) -> Link:
+        self.check_idle()
+        if not self.is_listening:
+            raise error(constants.WSAEINVAL, "is not listening")
+        link = self.wait_until(self.door.first) if self.is_blocking else self.door.first()
+        if link is None:
+            self._reenable_accept()
+            raise WouldBlock(constants.WSAEWOULDBLOCK, "no request is here")
+        return link
+
+    def _caller(self, link: Link) -> Caller:
+        assert link.request
+        capacity = min(link.request.capacity, MAX_CONNECT_DATA)
+        local = self._connections[link].local
+        return Caller(link.peer, link.request.caller_data, link.request.qos, local, capacity)
+
+    def _check_still_here(self, link: Link) -> None:
+        """AC-18: it gave up while the condition function ran."""
+        if link not in self._connections:
+            self._reenable_accept()
+            raise error(constants.WSAEACCES, "the request was withdrawn")
+
+    def _decide(self, link: Link, verdict: Verdict, caller: Caller | None = None) -> MultipointSocket:
+        if verdict.action == constants.CF_DEFER:
+            self.door.is_deferred = True
+            self.memory.tell(NetworkEvent.ACCEPT, False)
+            raise error(constants.WSATRY_AGAIN, "the request is put off")
+        try:
+            return self._decided(link, verdict, caller)
+        finally:
+            self._reenable_accept()
+
+    def _decided(self, link: Link, verdict: Verdict, caller: Caller | None) -> MultipointSocket:
+        if verdict.action not in (constants.CF_ACCEPT, constants.CF_REJECT):
+            raise error(constants.WSAEINVAL, "no verdict", value=verdict.action)
+        if verdict.action == constants.CF_REJECT:
+            self._turn_away(link)
+            raise error(constants.WSAECONNREFUSED, "the condition function rejected it")
+        if caller and len(verdict.callee_data) > caller.capacity:
+            self._turn_away(link)
+            raise error(constants.WSAEFAULT, "more callee data than the caller takes", most=caller.capacity)
+        return self.admit(self._connections.pop(link), verdict)
+
+    def _turn_away(self, link: Link) -> None:
+        self.refuse(link)
+        self._connections.pop(link).pump()
+
+    def _reenable_accept(self) -> None:
+        self.record(self.memory.enable(NetworkEvent.ACCEPT, self.door.is_calling))
+
+    def withdrawn(self, link: Link) -> None:
+        """A request is gone (AC-18)."""
+        self.door.withdraw(link)
+        self._connections.pop(link, None)
+        self.note_door()
+
+    # Joining
+
+    def check_target(self, address: Address) -> Endpoint:
+        """Return the address a join goes to. Raises WSAEADDRNOTAVAIL for one that no host can have (JL-10, JL-11)."""
+        host, port = address[:2]
+        bare = ip_address(host.partition("%")[0])
+        if bare.is_multicast or bare.is_unspecified or host == "255.255.255.255" or not port:
+            raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=(host, port))
+        return Endpoint(host, port)
+
+    def check_caller_data(self, data: bytes) -> None:
+        """Raise WSAEFAULT for more than the provider takes (JL-13)."""
+        if len(data) > MAX_CONNECT_DATA:
+            raise error(constants.WSAEFAULT, "too much caller data", length=len(data), most=MAX_CONNECT_DATA)
+
+    def dialling_socket(self, port: int, *, reuses_port: bool) -> socket.socket:
+        """Return a socket bound to our address, and to ``port`` if that is not 0. Raises OSError."""
+        assert self.bound
+        sock = kernel.stream_socket(self.family)
+        try:
+            if reuses_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((self.bound.host, port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def release(self) -> None:
+        """Give up the port and the listener."""
+        for held in (self._reserved, self._listener):
+            if held:
+                held.close()
+        self._reserved = self._listener = None

@@ -1,0 +1,288 @@
+"""The c_root socket: invites leaves, lets them in, sends to all of them, ends the session.
+
+What is decided about the session is decided in ``root``. May not know: the states of control connections.
+"""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from multipoint import constants, planes
+from multipoint.catalogue import Entry
+from multipoint.connection import Connection
+from multipoint.data import Buffer, Message
+from multipoint.datagram import Authenticator
+from multipoint.door import Door
+from multipoint.errors import error, from_kernel_at_join
+from multipoint.kernel import source_towards
+from multipoint.kinds import Kind, Plane
+from multipoint.leg import LegSocket
+from multipoint.link import Agreed, Event, Link, Refused, Requested, Withdrawn
+from multipoint.plain import WILDCARDS
+from multipoint.root import Member, Root, Session
+from multipoint.rooted import RootedSocket
+from multipoint.sealed import SealedSocket, Source
+from multipoint.values import Address, JoinRequest, Verdict
+from multipoint.wire import KEY_SIZE, Accept, Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+
+class RootSocket(RootedSocket):
+    """The root of a session, which lives as long as this socket (CL-10)."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
+        super().__init__(stack, entry, kind)
+        self.inbox: deque[Message] = deque()
+        number = int.from_bytes(stack.random_bytes(8), "big")
+        self._core = Root(kind, stack.patience, number, lambda: stack.random_bytes(KEY_SIZE))
+        self._group = planes.choose_group(self.family, stack.settings, stack.groups)
+        self._plane: SealedSocket | None = None
+        self._group_key = stack.random_bytes(KEY_SIZE)
+        self._authenticator = Authenticator(self._group_key)
+        self._legs: dict[Link, LegSocket] = {}
+        self._joining: tuple[LegSocket, JoinRequest] | None = None
+        stack.groups.add(self._group)
+
+    @property
+    def door(self) -> Door:
+        """The queue of leaves that ask."""
+        return self._core.door
+
+    # Inviting
+
+    def join(self, address: Address, request: JoinRequest = JoinRequest()) -> LegSocket:  # noqa: B008 - frozen
+        """Invite one leaf; return its leg (JL-44). Nonblocking: FD_CONNECT comes on this socket."""
+        with self.stack.lock:
+            self.check_idle()
+            self.check_join(request.role)
+            self.check_caller_data(request.caller_data)
+            self._core.check_invitation()
+            leaf = self.check_target(address)
+            self._core.check_leaf(leaf)
+            self.bind_if_needed()
+            leg = self._invite(leaf, request)
+            return self._wait_for(leg) if self.is_blocking else leg
+
+    def _invite(self, leaf: Endpoint, request: JoinRequest) -> LegSocket:
+        link = self._core.invite(
+            leaf, request.role, request.caller_data, request.capacity, request.qos, time.monotonic()
+        )
+        leg = LegSocket(self)
+        self._legs[link] = leg
+        self._joining = leg, request
+        self.memory.start_join()
+        try:
+            sock = self.dialling_socket(0, reuses_port=False)
+        except OSError as reason:
+            self._core.failed(link)
+            self._finish_join(link, from_kernel_at_join(reason.errno))
+        else:
+            # Registered before it opens: the connection may fail at once.
+            connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
+            self._connections[link] = connection
+            connection.open(leaf)
+        return leg
+
+    def _wait_for(self, leg: LegSocket) -> LegSocket:
+        code = self.wait_until(lambda: leg.join_code)
+        if code:
+            leg.close()
+            raise error(code, "the leaf did not join")
+        return leg
+
+    def cancel(self, leg: LegSocket) -> None:
+        """Take back the invitation: its leg was closed (JL-39, JL-40)."""
+        link = self._link_of(leg)
+        if link and link is self._core.inviting:
+            link.close(time.monotonic())
+            self._core.failed(link)
+            self._joining = None
+            self._legs.pop(link)
+            self._drop(link)
+
+    def _finish_join(self, link: Link, code: int, callee_data: bytes = b"") -> None:
+        assert self._joining
+        leg, request = self._joining
+        self._joining = None
+        request.deliver(callee_data)
+        if code:
+            self._legs.pop(link, None)
+            leg.failed(code)
+        self.last_error = code
+        self.record(self.memory.end_join(code, is_leaf=False))
+        self.wake()
+
+    # What links tell
+
+    def handle(self, link: Link, event: Event) -> None:
+        """Do what an event of a link that is not a leg's yet means."""
+        match event:
+            case Requested():
+                if self._core.requested(link, time.monotonic()):
+                    self.note_door()
+                else:
+                    self._connections.pop(link)
+            case Withdrawn():
+                self.withdrawn(link)
+            case Agreed(answer):
+                self._agreed(link, answer)
+            case Refused(code):
+                self._core.failed(link)
+                self._connections.pop(link, None)
+                self._finish_join(link, code)
+
+    def _agreed(self, link: Link, answer: Accept) -> None:
+        connection = self._connections.pop(link)
+        self._ensure_session(connection)
+        member = self._core.agreed(link, answer, time.monotonic())
+        if member is None:
+            self._finish_join(link, constants.WSAECONNREFUSED)
+            return
+        self._welcome(self._legs[link], connection, member)
+        self._finish_join(link, 0, answer.callee_data)
+
+    def _welcome(self, leg: LegSocket, connection: Connection, member: Member) -> None:
+        assert self._plane
+        self._legs[connection.link] = leg
+        self._plane.sources[member.number] = Source(Authenticator(member.key), member.peer)
+        leg.joined(connection, member)
+
+    def forget(self, leg: LegSocket) -> None:
+        """A leaf is no member any more."""
+        link = self._link_of(leg)
+        if link:
+            self._legs.pop(link)
+            self._core.parted(link)
+        if leg.member and self._plane:
+            self._plane.sources.pop(leg.member.number, None)
+
+    def _link_of(self, leg: LegSocket) -> Link | None:
+        return next((link for link, known in self._legs.items() if known is leg), None)
+
+    # Accepting
+
+    def enter(self, peer: Endpoint) -> Link:
+        """Return the link for a leaf that has connected."""
+        return self._core.enter(peer, time.monotonic())
+
+    def begin_listening(self, backlog: int) -> None:
+        """The session begins (DP-27). Raises WSAEINVAL when it has ended (CL-06)."""
+        if self._core.is_spent:
+            raise error(constants.WSAEINVAL, "the session has ended")
+        self.door.open(backlog)
+        self.record(self.memory.open())
+
+    def admit(self, connection: Connection, verdict: Verdict) -> LegSocket:
+        """Let a leaf in; return its leg."""
+        self._ensure_session(connection)
+        try:
+            member = self._core.admit(connection.link, verdict.callee_data, verdict.qos, time.monotonic())
+        except OSError:
+            connection.pump()
+            raise
+        leg = LegSocket(self)
+        self._welcome(leg, connection, member)
+        connection.pump()
+        return leg
+
+    def refuse(self, link: Link) -> None:
+        """Turn a leaf away."""
+        self._core.refuse(link, time.monotonic())
+
+    # Data
+
+    def _ensure_session(self, connection: Connection) -> None:
+        """Open the data plane. A root on a wildcard address takes the one at which its first leaf is reached."""
+        if self._core.session:
+            return
+        assert self.bound
+        assert self.kind
+        host = self.bound.host
+        if host == WILDCARDS[self.family]:
+            host = self._default_host() or connection.local.host
+        self._plane, root = planes.open_root(self.kind, self._core.number, host, self._group, self.options)
+        if self.kind.data is Plane.LEAF:
+            self._plane.anyone = self._authenticator
+        self._core.session = Session(
+            self._core.number, self._group, root, self._group_key, self.stack.settings.side_chats
+        )
+        self.attend()
+
+    def _default_host(self) -> str | None:
+        """DP-05: the system's choice of interface, if it has one for groups."""
+        try:
+            return source_towards(self.family, self._group.host, self._group.port)
+        except OSError:
+            return None
+
+    def data_descriptor(self) -> int | None:
+        """Return the kernel's socket, once there has been a leaf."""
+        return self._plane.sock.fileno() if self._plane and not self.is_closed else None
+
+    def check_data(self) -> None:
+        """Raise WSAENOTCONN before the session exists (DP-27)."""
+        if not self.is_listening and self._core.session is None:
+            raise error(constants.WSAENOTCONN, "there is no session yet")
+
+    def take_now(self) -> Message:
+        """Return a message of a member (DP-21)."""
+        if self._plane is None:
+            raise BlockingIOError
+        return self._plane.receive()
+
+    def send_now(self, data: Buffer, to: Address | None) -> int:
+        """Send to every member; without members the message is gone (DP-20, DP-27)."""
+        if self._plane is None or not self._core.members:
+            return len(data)
+        return self._plane.send(data, self._group, self._authenticator)
+
+    # Ending
+
+    def shutdown(self, how: int) -> None:
+        """SD_SEND and SD_BOTH dismantle the session (CL-02), SD_RECEIVE stops receiving."""
+        with self.stack.lock:
+            self.check_idle()
+            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
+                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+            self.check_data()
+            self.is_receive_shut |= how != constants.SD_SEND
+            if how != constants.SD_RECEIVE and not self.is_send_shut:
+                self.is_send_shut = True
+                self._dismantle(is_abortive=False)
+            self.attend()
+
+    def _dismantle(self, *, is_abortive: bool) -> None:
+        """Every leg and every member records FD_CLOSE (CL-01)."""
+        now = time.monotonic()
+        joining, self._joining = self._joining, None
+        if joining and not is_abortive:
+            # JL-41, D-16: the descriptor was given out already, so it learns of the end.
+            joining[0].failed(constants.WSAECONNABORTED)
+            joining[0].note_end(constants.WSAECONNABORTED)
+        waiting, legs = list(self._connections.values()), list(self._legs.values())
+        self._connections.clear()
+        self._legs.clear()
+        for link in self._core.dismantle(now):
+            if is_abortive:
+                link.abort(now)
+        for connection in waiting:
+            connection.on_event = lambda _: None
+            connection.pump()
+        for leg in legs:
+            leg.session_ended(constants.WSAECONNRESET if is_abortive else 0)
+        self.release()
+
+    def _drop(self, link: Link) -> None:
+        connection = self._connections.pop(link, None)
+        if connection:
+            connection.on_event = lambda _: None
+            connection.pump()
+
+    def _end(self, *, is_abortive: bool) -> None:
+        self._dismantle(is_abortive=is_abortive)
+        self.stack.groups.discard(self._group)
+        if self._plane:
+            self.stack.reactor.unwatch(self._plane.sock.fileno())
+            self._plane.sock.close()

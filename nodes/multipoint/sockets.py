@@ -1,0 +1,271 @@
+"""What all sockets of the stack have in common: life, binding, blocking mode, events. The Python face.
+
+A socket is made by ``Stack.socket`` and is one of the kinds in ``plain``, ``rootsocket``, ``leafsocket``, ``leg``. State
+changes under the stack's lock; data goes past it, from the program's thread to the kernel. Failures are exceptions of
+``errors`` with the WSA code in ``code``.
+
+May not know: which kinds there are; how control connections work.
+"""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from multipoint import constants, kernel
+from multipoint.catalogue import Entry
+from multipoint.errors import MultipointError, error, from_kernel
+from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
+from multipoint.kinds import JoinRole, Kind
+from multipoint.choices import Choices
+from multipoint.signals import Signal
+from multipoint.values import Address, Condition, JoinRequest
+from multipoint.wire import Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+T = TypeVar("T")
+
+
+class MultipointSocket:
+    """One socket. Each method raises WSAEOPNOTSUPP where the kind of socket has no such call."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
+        self.stack = stack
+        self.entry = entry
+        self.kind = kind
+        self.family = kernel.FAMILIES[entry.family]
+        self.is_blocking = True
+        self.is_closed = False
+        self.options = Choices()
+        self.role = JoinRole.BOTH
+        self.last_error = 0
+        self.memory = EventMemory(possible_events(kind) if kind else NONE)
+        self.signal: Signal | None = None
+        self.bound: Endpoint | None = None
+        # Notified at each change that a blocking call may wait for.
+        self.changed = threading.Condition(stack.lock)
+        self._waker: int | None = None
+        self._waiters = 0
+        stack.sockets.add(self)
+
+    # Life
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor; what that ends depends on the kind (A.2). Closing twice is an error (CL-27)."""
+        with self.stack.lock:
+            self.check_open()
+            self.is_closed = True
+            self.memory.forget()
+            self.signal = None
+            self.stack.sockets.discard(self)
+            self._end(is_abortive=self.options.linger == (True, 0))
+            self.wake()
+
+    def abort(self) -> None:
+        """Close as the last WSACleanup does: peers see a reset, the network the leaves (SU-11)."""
+        with self.stack.lock:
+            if not self.is_closed:
+                self.is_closed = True
+                self.memory.forget()
+                self._end(is_abortive=True)
+                self.wake()
+
+    def check_open(self) -> None:
+        """Raise WSAENOTSOCK if the socket is closed."""
+        if self.is_closed:
+            raise error(constants.WSAENOTSOCK, "the socket is closed")
+
+    # What kinds of sockets do
+
+    def bind(self, address: Address) -> None:
+        """Bind to an address of this host; port 0 takes a free one (SK-26 to SK-28)."""
+        with self.stack.lock:
+            self.check_open()
+            if self.bound:
+                raise error(constants.WSAEINVAL, "is bound already", address=self.bound)
+            self._bind(Endpoint(*address[:2]))
+
+    def listen(self, backlog: int = constants.SOMAXCONN) -> None:
+        """Wait for requests (AC-01)."""
+        raise self._not_here("listen")
+
+    def accept(self, condition: Condition | None = None) -> "MultipointSocket":
+        """Return the socket for the next request that the condition function lets in (AC-10, AC-19)."""
+        raise self._not_here("accept")
+
+    def check_join(self, flags: int) -> JoinRole:
+        """Return the role that the flags of a join mean; raises what step 5 of JL-16 says."""
+        if self.kind is None:
+            raise error(constants.WSAEINVAL, "is no multipoint socket")
+        try:
+            role = JoinRole(flags)
+        except ValueError:
+            raise error(
+                constants.WSAEINVAL, "flags are JL_SENDER_ONLY, JL_RECEIVER_ONLY or JL_BOTH", flags=flags
+            ) from None
+        if role not in self.kind.roles:
+            raise error(constants.WSAEINVAL, "this kind of socket can't play the role", role=role.name)
+        return role
+
+    def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "MultipointSocket":  # noqa: B008 - frozen
+        """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT follows."""
+        raise self._not_here("WSAJoinLeaf")
+
+    def send(self, data: bytes | bytearray | memoryview, to: Address | None = None) -> int:
+        """Send one message; return its length."""
+        raise self._not_here("send")
+
+    def receive(self, size: int = 65536, flags: int = 0) -> tuple[bytes, Endpoint]:
+        """Return one message, cut to ``size``, and its sender. Raises WSAEDISCON after an orderly end."""
+        raise self._not_here("recv")
+
+    def shutdown(self, how: int) -> None:
+        """End one direction or both (CL-01, CL-28 to CL-33)."""
+        raise self._not_here("shutdown")
+
+    @property
+    def local_address(self) -> Endpoint:
+        """Where the socket is bound. Raises WSAEINVAL if it isn't (SK-33)."""
+        self.check_open()
+        if self.bound is None:
+            raise error(constants.WSAEINVAL, "is not bound")
+        return self.bound
+
+    @property
+    def peer_address(self) -> Endpoint:
+        """Whom the socket is joined to (SK-34). Raises WSAENOTCONN."""
+        self.check_open()
+        raise error(constants.WSAENOTCONN, "is not joined")
+
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether requests are taken."""
+        return False
+
+    @property
+    def is_readable(self) -> bool:
+        """Tell whether a receive would return something; for events and select."""
+        return False
+
+    # Blocking mode and events
+
+    def set_blocking(self, is_blocking: bool) -> None:
+        """Choose the blocking mode; blocking is refused while events are selected (SK-41)."""
+        with self.stack.lock:
+            self.check_open()
+            if is_blocking and self.memory.mask:
+                raise error(constants.WSAEINVAL, "an event registration is active")
+            self.is_blocking = is_blocking
+
+    def select_events(self, signal: Signal | None, mask: int) -> None:
+        """Set ``signal`` when an event of ``mask`` is recorded; mask 0 ends that (EV-09 to EV-12)."""
+        with self.stack.lock:
+            self.check_open()
+            if mask & ~constants.FD_ALL_EVENTS or (mask and signal is None):
+                raise error(constants.WSAEINVAL, "no such events, or no event object", mask=hex(mask))
+            self.is_blocking = False
+            self.signal = signal if mask else None
+            if self.is_readable:
+                self.memory.tell(NetworkEvent.READ, True)
+            self.record(self.memory.select(NetworkEvent(mask)))
+            self.attend()
+
+    def enumerate_events(self, signal: Signal | None = None) -> dict[NetworkEvent, int]:
+        """Return the recorded events with their error codes; clear them and reset ``signal``, as one step (EV-19)."""
+        with self.stack.lock:
+            self.check_open()
+            if signal:
+                signal.reset()
+            return self.memory.take()
+
+    def record(self, newly: NetworkEvent) -> None:
+        """Set the event object if something was recorded."""
+        if newly and self.signal:
+            self.signal.set()
+
+    def inherit_from(self, parent: "MultipointSocket") -> None:
+        """Take over what a new socket gets from the one it comes from (AC-10, EV-15, JL-45, JL-46)."""
+        self.is_blocking = parent.is_blocking
+        self.options = parent.options.copy()
+        self.memory = parent.memory.inherit(self.memory.possible)
+        self.signal = parent.signal
+
+    def attend(self) -> None:
+        """Watch, or stop watching, what the registered events need to be known."""
+
+    # Waiting
+
+    def wake(self) -> None:
+        """Let every blocking call on this socket look again."""
+        self.changed.notify_all()
+        if self._waker is not None:
+            os.eventfd_write(self._waker, 1)
+
+    def wait_until(self, question: Callable[[], T | None], timeout_s: float | None = None) -> T | None:
+        """Return the answer once there is one; None when the time is over. Raises WSAEINTR if closed meanwhile (CL-25)."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while (answer := question()) is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            self.changed.wait(left)
+            if self.is_closed:
+                raise error(constants.WSAEINTR, "the socket was closed during the call")
+        return answer
+
+    def wait_for_kernel(
+        self, descriptor: int | None, events: int, timeout_s: float | None, is_over: Callable[[], bool]
+    ) -> bool:
+        """Wait for the kernel's socket or for ``wake``, unless ``is_over`` already; False if the time ended the wait."""
+        with self.stack.lock:
+            self.check_open()
+            if is_over():
+                return True
+            if self._waker is None:
+                self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            waker = self._waker
+            self._waiters += 1
+        try:
+            poll = select.poll()
+            poll.register(waker, select.POLLIN)
+            if descriptor is not None:
+                poll.register(descriptor, events)
+            return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
+        finally:
+            self._stop_waiting()
+
+    # Helpers for the kinds
+
+    def translated(self, reason: OSError, code_of: Callable[[int | None], int] = from_kernel) -> MultipointError:
+        """Return our error for one of the kernel's; a socket that was closed in between counts as that."""
+        if self.is_closed:
+            return error(constants.WSAEINTR, "the socket was closed during the call")
+        return error(code_of(reason.errno), str(reason))
+
+    def _bind(self, address: Endpoint) -> None:
+        raise self._not_here("bind")
+
+    def _end(self, *, is_abortive: bool) -> None:
+        """Give up what the kind holds; the lock is held."""
+
+    def _not_here(self, call: str) -> MultipointError:
+        self.check_open()
+        return error(constants.WSAEOPNOTSUPP, f"this kind of socket has no {call}")
+
+    def _stop_waiting(self) -> None:
+        with self.stack.lock:
+            self._waiters -= 1
+            if self._waiters == 0 and self._waker is not None:
+                os.close(self._waker)
+                self._waker = None

@@ -1,0 +1,68 @@
+"""The stack: one thread, one lock, the settings, and the sockets that are open.
+
+May not know: handles, and what the Winsock-shaped functions are called.
+"""
+
+import secrets
+import threading
+from types import TracebackType
+from typing import Self
+
+from multipoint import catalogue, constants
+from multipoint.kinds import Plane
+from multipoint.layouts import WSAPROTOCOL_INFO
+from multipoint.leafsocket import LeafSocket
+from multipoint.link import Patience
+from multipoint.plain import PlainSocket
+from multipoint.reactor import Reactor
+from multipoint.rootsocket import RootSocket
+from multipoint.sockets import MultipointSocket
+from multipoint.values import Settings
+from multipoint.wire import Endpoint
+
+
+class Stack:
+    """A started stack. Closing it closes its sockets without a word to their peers (SU-11)."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.lock = threading.RLock()
+        self.reactor = Reactor(self.lock)
+        self.sockets: set[MultipointSocket] = set()
+        # DP-41: the data groups of the sessions whose root is here
+        self.groups: set[Endpoint] = set()
+        self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
+        # Keys and numbers of sessions; a test may pass something predictable.
+        self.random_bytes = secrets.token_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def socket(
+        self,
+        family: int = constants.AF_INET,
+        socket_type: int = 0,
+        protocol: int = 0,
+        entry: WSAPROTOCOL_INFO | None = None,
+        flags: int = 0,
+    ) -> MultipointSocket:
+        """Return a new socket: what WSASocket does (SK-01 to SK-19)."""
+        chosen = catalogue.choose(family, socket_type, protocol, entry, flags)
+        kind = catalogue.kind(chosen.provider, flags)
+        with self.lock:
+            if kind is None or not kind.provider.is_control_rooted:
+                return PlainSocket(self, chosen, kind)
+            if kind.control is Plane.ROOT:
+                return RootSocket(self, chosen, kind)
+            return LeafSocket(self, chosen, kind)
+
+    def close(self) -> None:
+        """End everything: blocking calls, sockets, the thread (SU-09, SU-11)."""
+        with self.lock:
+            for sock in list(self.sockets):
+                sock.abort()
+            self.sockets.clear()
+        self.reactor.close()
