@@ -70,7 +70,7 @@ class Capture:
         messages = self._messages(port, frame) if name.startswith("TCP") else ()
         if messages:
             name = f"control {', '.join(type(message).__name__ for message in messages)}"
-        facts = FrameFacts(number, port, not frame.outgoing, frame.length, frame.data, messages)
+        facts = FrameFacts(number, port, frame, messages)
         return Record(frame.ns, Kind.PACKET, node, "", name, facts)
 
     def _messages(self, port: str, frame: Frame) -> Sequence[Message]:

@@ -7,11 +7,11 @@ May not know: nodes, the Trace, scapy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from joinlab.membership import Membership, read_igmp, read_mld
+from joinlab.ring import Frame
 from multipoint.datagram import HEADER_SIZE, VERSION_BYTE
 from multipoint.wire import Message
 
@@ -116,23 +116,41 @@ class FrameFacts(Mapping[str, Any]):
     ``messages`` are the control messages of our protocol that this frame completes.
     """
 
-    def __init__(
-        self, number: int, port: str, from_node: bool, length: int, frame: bytes, messages: Sequence[Message] = ()
-    ) -> None:
+    __slots__ = ("_captured", "_known", "messages", "number", "port")
+
+    def __init__(self, number: int, port: str, captured: Frame, messages: Sequence[Message] = ()) -> None:
         self.number = number
         self.port = port
-        self.from_node = from_node
-        self.length = length
-        self.frame = frame
         self.messages = messages
+        self._captured = captured
+        self._known: dict[str, Any] | None = None
 
-    @cached_property
+    @property
+    def frame(self) -> bytes:
+        """The raw frame."""
+        return self._captured.data
+
+    @property
+    def from_node(self) -> bool:
+        """Whether it came from the node; else the bridge sent it to the node."""
+        return not self._captured.outgoing
+
+    @property
+    def length(self) -> int:
+        """Its length on the wire; the frame may have been cut."""
+        return self._captured.length
+
+    @property
     def membership(self) -> Membership | None:
         """The IGMP or MLD message, if it is one."""
         return read_membership(self.frame)
 
-    @cached_property
     def _facts(self) -> dict[str, Any]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("number", "port", "from_node", "length", "frame")}
         if self.messages:
             own["messages"] = list(map(str, self.messages))
@@ -142,13 +160,13 @@ class FrameFacts(Mapping[str, Any]):
         return own | {"source": datagram.source, "destination": datagram.destination} | _transport(datagram)
 
     def __getitem__(self, key: str) -> Any:
-        return self._facts[key]
+        return self._facts()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._facts)
+        return iter(self._facts())
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._facts())
 
 
 def _transport(datagram: Datagram) -> dict[str, Any]:
