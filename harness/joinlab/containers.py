@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from joinlab.errors import LabBroken
-from joinlab.marks import LABEL_RUN
+from joinlab.marks import LABEL_ROLE, LABEL_RUN
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -25,6 +25,11 @@ LOOK_EVERY_S = 0.01
 def of_run(client: "DockerClient", run: str) -> list[str]:
     """Return the ids of a run's containers, in whatever state."""
     return [found["Id"] for found in labelled(client, f"{LABEL_RUN}={run}")]
+
+
+def with_role(client: "DockerClient", run: str, role: str) -> list[str]:
+    """Return the ids of those containers of a run that have a role (``marks.py``)."""
+    return [found["Id"] for found in labelled(client, f"{LABEL_RUN}={run}", f"{LABEL_ROLE}={role}")]
 
 
 def labelled(client: "DockerClient", *labels: str) -> list[dict[str, Any]]:

@@ -8,12 +8,13 @@ May not know: what the keeper does.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from joinlab.base import Progress
 from joinlab.control import SOCKET_IN_CONTAINER, Control
 from joinlab.engine import connect, engine_problem
+from joinlab.errors import UnfitMachine
 from joinlab.launchers import Launcher, Order, RunningKeeper
 from joinlab.marks import LABEL_ROLE, PROCESS_VARIABLE, ROLE_KEEPER, this_process
 
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 NAME = "helper container"
 KEEPER_NAME = "keeper"  # as it introduces itself
+
+# Not privileged=True: that asks for every capability there is, which an engine that runs in a container or in another
+# confinement can't give. Links and routes; packet sockets; entering and making namespaces; those of other users.
+CAPABILITIES = ("NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE")
+PRIVILEGES: Mapping[str, Any] = {
+    "cap_add": list(CAPABILITIES),
+    "security_opt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
+    "pid_mode": "host",
+}
+# /proc/sys is writable then, and a node of the netns runtime may mount a /proc of its own.
+NOTHING_MASKED: Mapping[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 
 
 def helper_launcher(control: Control, progress: Progress = print) -> Launcher:
@@ -35,16 +47,20 @@ def helper_launcher(control: Control, progress: Progress = print) -> Launcher:
 
 def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     # Late: the SDK and what makes images are wanted by this launcher only, the last that is tried.
+    from docker.errors import APIError
+
     from joinlab.image import ensure_image
 
     client = connect()
     image = ensure_image(client, progress)
     control.engage(ROLE_KEEPER)
-    container: str = client.api.create_container(**_configuration(client, control, image))["Id"]
-    end = _ending(client, control, container)
+    end = _ending(client, control)
     try:
-        client.api.start(container)
+        client.api.start(client.api.create_container(**_configuration(client, control, image)))
         channel = control.wait_for([KEEPER_NAME])[KEEPER_NAME]
+    except APIError as error:
+        end()
+        raise UnfitMachine([f"the Docker engine can't start it: {error.explanation}"]) from error
     except BaseException:
         end()
         raise
@@ -64,21 +80,21 @@ def _configuration(client: "DockerClient", control: Control, image: str) -> dict
         "environment": {PROCESS_VARIABLE: str(this_process())},
         "labels": control.labels | {LABEL_ROLE: ROLE_KEEPER},
         "host_config": client.api.create_host_config(
-            privileged=True,
-            pid_mode="host",
+            **PRIVILEGES,
             network_mode="none",
             auto_remove=True,
             mounts=[Mount(SOCKET_IN_CONTAINER, str(control.socket_path), type="bind")],
-        ),
+        )
+        | NOTHING_MASKED,
     }
 
 
-def _ending(client: "DockerClient", control: Control, container: str) -> Callable[[], None]:
+def _ending(client: "DockerClient", control: Control) -> Callable[[], None]:
     """Return what ends the container and is harmless when called again."""
-    from joinlab.containers import remove_all
+    from joinlab.containers import remove_all, with_role
 
     once = contextlib.ExitStack()
     once.callback(client.close)
     once.callback(control.release, ROLE_KEEPER)
-    once.callback(remove_all, client, [container])
+    once.callback(lambda: remove_all(client, with_role(client, control.id, ROLE_KEEPER)))
     return once.close

@@ -17,13 +17,13 @@ from docker.errors import ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from joinlab.base import Progress
-from joinlab.containers import AT_ONCE, labelled, remove_all
+from joinlab.containers import AT_ONCE, remove_all, with_role
 from joinlab.control import Control
 from joinlab.engine import connect, engine_problem
 from joinlab.errors import LabBroken, UnfitMachine
 from joinlab.image import ensure_image, pull
 from joinlab.loop import Loop
-from joinlab.marks import LABEL_ROLE, LABEL_RUN, ROLE_NODE
+from joinlab.marks import ROLE_NODE
 from joinlab.plan import NodePlan
 from joinlab.runtimes.base import Node
 from joinlab.runtimes.container import node_container
@@ -80,8 +80,7 @@ class DockerRuntime:
         """Kill and remove all nodes, those too that are only being created. The engine's labels are the truth."""
         self._pool.shutdown(cancel_futures=True)
         if self._client is not None:
-            mine = labelled(self._client, f"{LABEL_RUN}={self._control.id}", f"{LABEL_ROLE}={ROLE_NODE}")
-            remove_all(self._client, (container["Id"] for container in mine))
+            remove_all(self._client, with_role(self._client, self._control.id, ROLE_NODE))
             self._control.release(ROLE_NODE)
             self._client.close()
             self._client = None
