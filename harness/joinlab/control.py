@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from joinlab.errors import LabBroken
 from joinlab.loop import PATIENCE_S, Loop
-from joinlab.marks import LABEL_OWNER, LABEL_PROCESS, LABEL_RUN, marked_environment, this_process
+from joinlab.marks import LABEL_OWNER, LABEL_PROCESS, LABEL_RUN, this_process
 from joinlab.reaper import DONE
 from joinlab.rundirectory import SOCKET_NAME, listen_in, make_run_directory, remove_run_directory
 from joinlab_agent.channel import Channel, ChannelClosed, Message
@@ -55,7 +55,8 @@ class Control:
             self._reaper = subprocess.Popen(
                 [sys.executable, "-m", "joinlab.reaper", self.id, str(self.directory)],
                 stdin=subprocess.PIPE,
-                env=marked_environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # Not marked as ours: it works on when we are gone, and then ends by itself.
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,
             )
 

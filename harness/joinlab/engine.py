@@ -3,8 +3,10 @@
 May not know: images, containers, labs.
 """
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from joinlab.errors import UnfitMachine
@@ -48,6 +50,16 @@ def engine_host() -> str:
 
     context = ContextAPI.get_current_context()
     return str(context.Host) if context and context.Host else DEFAULT_HOST
+
+
+@contextlib.contextmanager
+def engine() -> Iterator["DockerClient"]:
+    """Give a client of the engine for a while. Raises UnfitMachine."""
+    client = connect()
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def connect() -> "DockerClient":

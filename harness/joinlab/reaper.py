@@ -48,12 +48,12 @@ def reap(run: str, quiet_s: float = QUIET_S, give_up_s: float = GIVE_UP_S) -> No
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
-    from joinlab.engine import connect
+    from joinlab.engine import engine
 
     give_up = time.monotonic() + give_up_s
     while time.monotonic() < give_up:
         try:
-            with connect() as client:
+            with engine() as client:
                 _remove_until_quiet(client, run, quiet_s)
             return
         except (JoinlabError, DockerException, RequestException):
