@@ -2,8 +2,7 @@
 
 Each watch is an event object and a thread that waits for it. Sockets that inherit the registration (from
 WSAAccept, and the legs of WSAJoinLeaf) share the event object, so the watch asks each of them. What it finds goes on
-record; FD_READ also makes it receive until nothing is left, so that a test waits for data on record and never for time
-to pass.
+record; FD_READ also makes it receive, so that a test waits for data on record and never for time to pass.
 
 May not know: channels.
 """
@@ -116,14 +115,13 @@ class Watch:
                 facts = {"socket": socket, "error": code_name(found.iErrorCode[bit]) or 0}
                 self._record("event", _EVENT_NAMES[1 << bit], facts)
         if found.lNetworkEvents & constants.FD_READ and self._drain:
-            self._receive_all(socket)
+            self._receive(socket)
 
-    def _receive_all(self, socket: int) -> None:
-        while True:
-            data = bytearray(LARGEST_MESSAGE)
-            sender, size = room_for_address()
-            received = winsock.recvfrom(socket, data, LARGEST_MESSAGE, 0, sender, size)
-            if received < 0:
-                return
+    def _receive(self, socket: int) -> None:
+        """Receive one message. If there are more, that records FD_READ again, and we come back."""
+        data = bytearray(LARGEST_MESSAGE)
+        sender, size = room_for_address()
+        received = winsock.recvfrom(socket, data, LARGEST_MESSAGE, 0, sender, size)
+        if received != constants.SOCKET_ERROR:
             facts = {"socket": socket, "from": from_sockaddr(sender), "data": bytes(data[:received])}
             self._record("data", "data", facts)
