@@ -21,6 +21,7 @@ IGMP, TCP, UDP, ICMPV6, HOP_BY_HOP, FRAGMENT = 2, 6, 17, 58, 0, 44
 PROTOCOLS = {1: "ICMP", IGMP: "IGMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 103: "PIM"}
 UDP_HEADER = 8
 SESSION_HEADER, SESSION_VERSION = HEADER_SIZE, bytes([VERSION_BYTE])
+KNOWN_AT_ONCE = ("number", "port", "from_node", "length", "frame")
 FIN, SYN, RST = 0x01, 0x02, 0x04
 TCP_NAMES = ((RST, "TCP RST"), (SYN, "TCP SYN"), (FIN, "TCP FIN"))
 
@@ -151,7 +152,7 @@ class FrameFacts(Mapping[str, Any]):
         return self._known
 
     def _read(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("number", "port", "from_node", "length", "frame")}
+        own = {name: getattr(self, name) for name in KNOWN_AT_ONCE}
         if self.messages:
             own["messages"] = list(map(str, self.messages))
         datagram = read_ip(self.frame)
@@ -160,7 +161,7 @@ class FrameFacts(Mapping[str, Any]):
         return own | {"source": datagram.source, "destination": datagram.destination} | _transport(datagram)
 
     def __getitem__(self, key: str) -> Any:
-        return self._facts()[key]
+        return getattr(self, key) if key in KNOWN_AT_ONCE else self._facts()[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._facts())

@@ -31,8 +31,10 @@ ETH_P_IP = 0x0800
 ETH_P_IPV6 = 0x86DD
 STATUS_USER = 1  # TP_STATUS_USER: the block is the reader's
 
-# How long a frame may wait in a block that isn't full. A test waits for records that come out of here.
-RETIRE_MS = 1
+# How long a frame may wait in a block that isn't full. A test waits for records that come out of here; but each block
+# handed over half empty is one less until the reader comes, so this times the number of blocks is how long a slow
+# stream of frames can go unread: one second.
+RETIRE_MS = 2
 
 # Classic BPF (<linux/filter.h>): load half word / word at a fixed place, jump if equal, return.
 LOAD_HALF, LOAD_WORD, JUMP_EQUAL, RETURN = 0x28, 0x20, 0x15, 0x06
@@ -53,13 +55,13 @@ PACKET = struct.Struct("=IIIII4xH2x20x4xi2xB")
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The size of a ring. A block must hold the largest frame, which with segmentation offload is 64 kB.
+    """The size of a ring. What is larger than a block is cut, which only a segment that TCP offloads can be.
 
-    16 MiB hold half a second of 100,000 frames a second; twice that would triple the time to open it (8 ms).
+    16 MiB hold half a second of 100,000 frames a second; twice that would take twice the time to open it (10 ms).
     """
 
-    block_size: int = 1024 * 1024
-    block_count: int = 16
+    block_size: int = 32 * 1024
+    block_count: int = 512
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` takes."""

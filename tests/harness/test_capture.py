@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from select import select
 from subprocess import run
 from typing import Any
 
@@ -51,14 +52,15 @@ else:
 while s.recv(65535) != b"end":
     pass
 """
-# A sender: sends each "address=payload" in order.
+# A sender: sends each "address=payload" in order; after a payload "slow..." it rests a millisecond.
 SENDER = """
-import socket, sys
+import socket, sys, time
 for pair in sys.argv[2:]:
     address, _, payload = pair.partition("=")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         s.sendto(payload.encode() * (200 if payload.startswith("big") else 1), (address, int(sys.argv[1])))
+    time.sleep(0.001 if payload.startswith("slow") else 0)
 """
 
 
@@ -75,8 +77,12 @@ class Bench:
 
     def send(self, node: str, *pairs: str) -> None:
         """Send datagrams and wait until they are sent."""
-        value = self._start(node, SENDER, str(PORT), *pairs).result()
+        value = self.start_to_send(node, *pairs).result()
         assert value["status"] == 0, value
+
+    def start_to_send(self, node: str, *pairs: str) -> Pending[Any]:
+        """Send datagrams."""
+        return self._start(node, SENDER, str(PORT), *pairs)
 
     def _start(self, node: str, program: str, *arguments: str) -> Pending[Any]:
         conversation = self.lab.node(node)._conversation
@@ -251,3 +257,14 @@ def test_a_burst_is_captured_whole(bench: Bench) -> None:
     burst = datagram("leaf2", from_node=False, source=bench.lab.node("root").host)
     payloads = [record.facts["payload"] for record in bench.lab.trace.select(burst, bench.expect.since)]
     assert payloads == [f"number {number}".encode() for number in range(2000)]
+
+
+def test_a_test_that_does_not_wait_for_a_while_loses_nothing(bench: Bench) -> None:
+    host = bench.lab.node("leaf2").host
+    sending = bench.start_to_send("root", *(f"{host}=slow {number}" for number in range(200)))
+    # Waits for the answer without pumping the loop, so nothing is read meanwhile.
+    select([bench.lab.node("root")._conversation._channel], [], [], 10)
+    assert sending.is_done
+    bench.lab.capture.catch_up()
+    assert bench.lab.capture.lost == 0
+    bench.expect.forwarded("leaf2", payload=b"slow 199")
