@@ -1,7 +1,7 @@
 """What the scenarios share: each runs with IGMPv2 and with IGMPv3."""
 
 import pytest
-from tests.scenarios.steps import Stage
+from steps import Stage
 
 from joinlab.expect import Expectations
 from joinlab.lab import Lab

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.scenarios.steps import MOST_CONNECT_DATA, Stage
+from steps import MOST_CONNECT_DATA, Stage
 
 from joinlab.app import App, WSAError
 from joinlab.expect import Expectations

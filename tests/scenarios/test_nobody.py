@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.scenarios.steps import Stage
+from steps import Stage
 
 from joinlab.app import App, RemoteSocket, WSAError
 from joinlab.expect import Expectations

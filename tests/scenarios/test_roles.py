@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.scenarios.steps import GROUP, OTHER_GROUP, Stage
+from steps import GROUP, OTHER_GROUP, Stage
 
 from joinlab.app import App, WSAError
 from joinlab.expect import Expectations
