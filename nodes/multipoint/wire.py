@@ -249,6 +249,11 @@ def encode(message: Message) -> bytes:
     return bytes([kind, 0]) + U16.write(len(body)) + body
 
 
+def body_limit(kind: int) -> int:
+    """Return the most bytes that the body of a message of this kind may have."""
+    return _MOST[kind]
+
+
 class Decoder:
     """Turns the bytes of one connection into messages; the first is the Hello.
 
@@ -293,7 +298,7 @@ class Decoder:
         if len(self._bytes) < HEADER_SIZE:
             return None
         length = int.from_bytes(self._bytes[2:HEADER_SIZE], "big")
-        if length > _MOST[kind]:
+        if length > body_limit(kind):
             raise DecodingError(f"{KINDS[kind].__name__} has at most {_MOST[kind]} bytes, {length} are announced")
         if len(self._bytes) < HEADER_SIZE + length:
             return None
