@@ -42,12 +42,19 @@ class DataSocket(MultipointSocket):
         """Hand a message to the kernel. Raises BlockingIOError if there is no room now."""
 
     @abstractmethod
-    def data_descriptor(self) -> int | None:
-        """Return the kernel's socket of the data plane, if there is one by now."""
-
-    @abstractmethod
     def check_data(self) -> None:
         """Raise what keeps data from flowing at all: not bound, not joined, spent."""
+
+    def data_descriptor(self) -> int | None:
+        """Return the descriptor of the kernel's socket, None if there is none yet, or any more."""
+        sock = None if self.is_closed else self.data_socket()
+        return sock.fileno() if sock else None
+
+    def bytes_queued(self) -> int:
+        """Return how many bytes the next receive could give (IO-17)."""
+        self.check_open()
+        with self.stack.lock:
+            return sum(len(data) for data, _ in self.inbox) if self.is_readable else 0
 
     # Receiving
 

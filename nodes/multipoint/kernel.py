@@ -7,6 +7,8 @@ May not know: sockets of the stack, sessions.
 """
 
 import array
+import contextlib
+import ctypes
 import fcntl
 import socket
 import struct
@@ -24,6 +26,15 @@ MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
 SIOCGIFCONF = 0x8912
 IFREQ_SIZE = 40
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
+# Load the packet type (SKF_AD_OFF + SKF_AD_PKTTYPE); if it is 5, PACKET_LOOPBACK, keep nothing, else all.
+DROP_LOOPED = (
+    (0x28 | 0x00, 0, 0, 0xFFFFF004),
+    (0x15, 0, 1, 5),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
 STORAGE_SIZE = 128
 
 # SK-42, D-64: Windows numbers at the interface, Linux numbers inside
@@ -86,6 +97,21 @@ def set_multicast_scope(sock: socket.socket, scope: int) -> None:
     """Set the TTL or hop limit of multicast datagrams."""
     option = socket.IPV6_MULTICAST_HOPS if sock.family == socket.AF_INET6 else socket.IP_MULTICAST_TTL
     sock.setsockopt(level(sock.family), option, scope)
+
+
+def set_loopback(sock: socket.socket, is_on: bool) -> None:
+    """Receive, or don't, what this host sends to the groups joined (D.7).
+
+    Linux' IP_MULTICAST_LOOP acts on the sender. A filter on the receiver that drops packets of type PACKET_LOOPBACK
+    has Winsock's meaning, and shows nowhere on the wire.
+    """
+    if is_on:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        return
+    program = b"".join(struct.pack("=HBBI", *step) for step in DROP_LOOPED)
+    memory = ctypes.create_string_buffer(program)
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(DROP_LOOPED), ctypes.addressof(memory)))
 
 
 def interface_of(family: int, host: str) -> int | None:

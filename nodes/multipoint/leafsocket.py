@@ -199,9 +199,9 @@ class LeafSocket(RootedSocket):
 
     # Data
 
-    def data_descriptor(self) -> int | None:
+    def data_socket(self) -> socket.socket | None:
         """Return the kernel's socket, once the root has confirmed us."""
-        return self._plane.sock.fileno() if self._plane and not self.is_closed else None
+        return self._plane.sock if self._plane else None
 
     def check_data(self) -> None:
         """Raise WSAENOTCONN unless a member (DP-18)."""

@@ -82,10 +82,6 @@ class LegSocket(DataSocket):
 
     # Data: the side chat
 
-    def data_descriptor(self) -> int | None:
-        """Return None: chats come by the control connection."""
-        return None
-
     def check_data(self) -> None:
         """Raise WSAENOTCONN before the join is complete, WSAEOPNOTSUPP without side chats (DP-34)."""
         if self.member is None:

@@ -93,6 +93,7 @@ class PlainSocket(DataSocket):
             if interface:
                 kernel.set_multicast_interface(self._sock, interface)
             kernel.set_multicast_scope(self._sock, self.options.scope)
+            kernel.set_loopback(self._sock, self.options.loopback)
             if role.receives:
                 kernel.join(self._sock, kernel.Membership(group.host, interface))
         except OSError as reason:
@@ -109,9 +110,9 @@ class PlainSocket(DataSocket):
 
     # Data
 
-    def data_descriptor(self) -> int | None:
+    def data_socket(self) -> socket.socket:
         """Return the kernel's socket."""
-        return None if self.is_closed else self._sock.fileno()
+        return self._sock
 
     def check_data(self) -> None:
         """Receiving needs a binding (DP-17); a send without address needs a group, which ``send_now`` checks."""

@@ -9,9 +9,9 @@ import socket
 from ipaddress import ip_address, ip_network
 
 from multipoint import kernel
+from multipoint.choices import Choices
 from multipoint.datagram import ROOT_SENDER, Authenticator
 from multipoint.kinds import JoinRole, Kind, Plane
-from multipoint.choices import Choices
 from multipoint.sealed import SealedSocket, Source
 from multipoint.values import Settings
 from multipoint.wire import Endpoint, Membership
@@ -88,6 +88,7 @@ def _prepare(sock: socket.socket, host: str, options: Choices) -> int:
     if interface:
         kernel.set_multicast_interface(sock, interface)
     kernel.set_multicast_scope(sock, options.scope)
+    kernel.set_loopback(sock, options.loopback)
     return interface
 
 

@@ -3,6 +3,7 @@
 What is decided about the session is decided in ``root``. May not know: the states of control connections.
 """
 
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -217,9 +218,9 @@ class RootSocket(RootedSocket):
         except OSError:
             return None
 
-    def data_descriptor(self) -> int | None:
+    def data_socket(self) -> socket.socket | None:
         """Return the kernel's socket, once there has been a leaf."""
-        return self._plane.sock.fileno() if self._plane and not self.is_closed else None
+        return self._plane.sock if self._plane else None
 
     def check_data(self) -> None:
         """Raise WSAENOTCONN before the session exists (DP-27)."""

@@ -1,14 +1,15 @@
 """What all sockets of the stack have in common: life, binding, blocking mode, events. The Python face.
 
-A socket is made by ``Stack.socket`` and is one of the kinds in ``plain``, ``rootsocket``, ``leafsocket``, ``leg``. State
-changes under the stack's lock; data goes past it, from the program's thread to the kernel. Failures are exceptions of
-``errors`` with the WSA code in ``code``.
+A socket is made by ``Stack.socket`` and is one of the kinds in ``plain``, ``rootsocket``, ``leafsocket``, ``leg``.
+State changes under the stack's lock; data goes past it, from the program's thread to the kernel. Failures are
+exceptions of ``errors`` with the WSA code in ``code``.
 
 May not know: which kinds there are; how control connections work.
 """
 
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from multipoint import constants, kernel
 from multipoint.catalogue import Entry
+from multipoint.choices import Choices
 from multipoint.errors import MultipointError, error, from_kernel
 from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
 from multipoint.kinds import JoinRole, Kind
-from multipoint.choices import Choices
 from multipoint.signals import Signal
 from multipoint.values import Address, Condition, JoinRequest
 from multipoint.wire import Endpoint
@@ -118,8 +119,11 @@ class MultipointSocket:
             raise error(constants.WSAEINVAL, "this kind of socket can't play the role", role=role.name)
         return role
 
+    def check_caller_data(self, data: bytes) -> None:
+        """Raise WSAEFAULT for more than the provider takes (JL-13); one that takes none says so later (JL-14)."""
+
     def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "MultipointSocket":  # noqa: B008 - frozen
-        """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT follows."""
+        """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT comes."""
         raise self._not_here("WSAJoinLeaf")
 
     def send(self, data: bytes | bytearray | memoryview, to: Address | None = None) -> int:
@@ -157,6 +161,37 @@ class MultipointSocket:
     def is_readable(self) -> bool:
         """Tell whether a receive would return something; for events and select."""
         return False
+
+    def set_scope(self, scope: int) -> None:
+        """Set how many routed segments multicast data crosses, 0 to 255 (IO-13, D-49)."""
+        if not 0 <= scope <= 255:
+            raise error(constants.WSAEINVAL, "scope is 0 to 255", scope=scope)
+        with self.stack.lock:
+            self.check_open()
+            self.options.scope = scope
+            sock = self.data_socket()
+            if sock:
+                kernel.set_multicast_scope(sock, scope)
+
+    def set_loopback(self, is_on: bool) -> None:
+        """Say whether this socket receives what this host sends to the session (IO-08 to IO-11, D-48)."""
+        if self.kind and self.kind.provider.is_data_rooted:
+            raise error(constants.WSAEINVAL, "only for nonrooted data planes")
+        with self.stack.lock:
+            self.check_open()
+            self.options.loopback = is_on
+            sock = self.data_socket()
+            if sock:
+                kernel.set_loopback(sock, is_on)
+
+    def data_socket(self) -> socket.socket | None:
+        """Return the kernel's socket of the data plane, if there is one by now."""
+        return None
+
+    def bytes_queued(self) -> int:
+        """Return how many bytes a receive could give (IO-17)."""
+        self.check_open()
+        return 0
 
     # Blocking mode and events
 
@@ -213,7 +248,7 @@ class MultipointSocket:
             os.eventfd_write(self._waker, 1)
 
     def wait_until(self, question: Callable[[], T | None], timeout_s: float | None = None) -> T | None:
-        """Return the answer once there is one; None when the time is over. Raises WSAEINTR if closed meanwhile (CL-25)."""
+        """Return the answer once there is one; None when the time is over. Raises WSAEINTR if closed (CL-25)."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while (answer := question()) is None:
             left = None if deadline is None else deadline - time.monotonic()
@@ -227,7 +262,7 @@ class MultipointSocket:
     def wait_for_kernel(
         self, descriptor: int | None, events: int, timeout_s: float | None, is_over: Callable[[], bool]
     ) -> bool:
-        """Wait for the kernel's socket or for ``wake``, unless ``is_over`` already; False if the time ended the wait."""
+        """Wait for the kernel's socket or for ``wake``, unless ``is_over`` already; False when the time is over."""
         with self.stack.lock:
             self.check_open()
             if is_over():

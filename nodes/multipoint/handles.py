@@ -1,0 +1,99 @@
+"""What belongs to a process that uses the Winsock-shaped functions: the started stack, handles, last errors.
+
+May not know: what the calls do.
+"""
+
+import itertools
+import threading
+from typing import Generic, TypeVar
+
+from multipoint import constants
+from multipoint.errors import error
+from multipoint.signals import Signal
+from multipoint.sockets import MultipointSocket
+from multipoint.stack import Stack
+from multipoint.values import Settings
+
+T = TypeVar("T")
+
+# Windows' handles are multiples of four; the first ones are left out, as they look like descriptors.
+FIRST_HANDLE = 0x100
+HANDLE_STEP = 4
+
+
+class Table(Generic[T]):
+    """Handles and what they stand for. A handle is not given out twice: so a stale one is always noticed."""
+
+    def __init__(self, unknown: int) -> None:
+        self._unknown = unknown
+        self._numbers = itertools.count(FIRST_HANDLE, HANDLE_STEP)
+        self._values: dict[int, T] = {}
+        self._handles: dict[T, int] = {}
+
+    def add(self, value: T) -> int:
+        """Return the handle of a value, a new one if it has none yet."""
+        if value not in self._handles:
+            self._handles[value] = next(self._numbers)
+            self._values[self._handles[value]] = value
+        return self._handles[value]
+
+    def get(self, handle: object) -> T:
+        """Return what the handle stands for. Raises WSAENOTSOCK or WSA_INVALID_HANDLE."""
+        value = self._values.get(handle) if isinstance(handle, int) else None
+        if value is None:
+            raise error(self._unknown, "no such handle", handle=handle)
+        return value
+
+    def remove(self, handle: int) -> None:
+        """Forget a handle."""
+        del self._handles[self._values.pop(handle)]
+
+    def clear(self) -> None:
+        """Forget all handles."""
+        self._values.clear()
+        self._handles.clear()
+
+
+class Process:
+    """The process's use of the stack: WSAStartup counts, the last WSACleanup ends it (SU-07)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._starts = 0
+        self._stack: Stack | None = None
+        self.sockets: Table[MultipointSocket] = Table(constants.WSAENOTSOCK)
+        self.events: Table[Signal] = Table(constants.WSA_INVALID_HANDLE)
+
+    @property
+    def stack(self) -> Stack:
+        """The started stack. Raises WSANOTINITIALISED (SU-06)."""
+        if self._stack is None:
+            raise error(constants.WSANOTINITIALISED, "WSAStartup comes first")
+        return self._stack
+
+    def start(self, settings: Settings | None) -> None:
+        """Start, or count one more user; the settings of the first one hold."""
+        with self._lock:
+            self._stack = self._stack or Stack(settings)
+            self._starts += 1
+
+    def clean_up(self) -> None:
+        """Count one user less; the last one ends everything (SU-08, SU-09, SU-12)."""
+        with self._lock:
+            stack = self.stack
+            self._starts -= 1
+            if self._starts:
+                return
+            self._stack = None
+        stack.close()
+        self.sockets.clear()
+
+    @property
+    def last_error(self) -> int:
+        """The calling thread's last error (SU-13)."""
+        return getattr(self._local, "code", 0)
+
+    @last_error.setter
+    def last_error(self, code: int) -> None:
+        self._local.code = code
