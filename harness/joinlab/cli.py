@@ -3,8 +3,10 @@
 May not know: how anything is done; each command is a few lines that call the module that does it.
 """
 
+import contextlib
 import os
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,9 +31,18 @@ EXIT_CODES: dict[type[JoinlabError], int] = {UsageError: 2, UnfitMachine: 3}
 EXIT_BROKEN = 4
 EXIT_INTERRUPTED = 130
 
+
+class RuntimeName(StrEnum):
+    """The values of --runtime; the same as ``runtimes.NAMES``, which would take long to import for --help."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    NETNS = "netns"
+
+
 Topology = Annotated[str, typer.Argument(help="Name of a topology (see: joinlab topologies) or path of a file.")]
 Leaves = Annotated[int | None, typer.Option(help="How many leaves, instead of what the file says.")]
-Runtime = Annotated[str, typer.Option(help="What a node is: docker, netns, or auto.")]
+Runtime = Annotated[RuntimeName, typer.Option(help="What a node is; auto takes docker where an engine answers.")]
 Igmp = Annotated[int | None, typer.Option(help="IGMP version, 2 or 3, instead of what the file says.")]
 Preset = Annotated[str | None, typer.Option(help="Multicast timers, test or field, instead of what the file says.")]
 
@@ -57,7 +68,11 @@ def tell(error: JoinlabError) -> None:
 
 @app.command()
 def up(
-    topology: Topology, leaves: Leaves = None, runtime: Runtime = "auto", igmp: Igmp = None, preset: Preset = None
+    topology: Topology,
+    leaves: Leaves = None,
+    runtime: Runtime = RuntimeName.AUTO,
+    igmp: Igmp = None,
+    preset: Preset = None,
 ) -> None:
     """Hold a lab open, with a prompt; Ctrl-D or Ctrl-C takes it down."""
     plan = _plan(topology, leaves, igmp, preset)
@@ -65,7 +80,7 @@ def up(
     from joinlab.lab import Lab
 
     console = Console(highlight=False)
-    with ended_by_signals(), Lab(plan, runtime=runtime) as lab:
+    with ended_by_signals(), Lab(plan, runtime=runtime, announce=console.print) as lab:
         Prompt(lab, f"{plan.name}-{os.getpid()}", console).hold()
 
 
@@ -132,7 +147,7 @@ def image() -> None:
     from joinlab.engine import connect
     from joinlab.image import ensure_image
 
-    with connect() as client:
+    with contextlib.closing(connect()) as client:
         typer.echo(ensure_image(client, lambda line: typer.echo(line, err=True)))
 
 

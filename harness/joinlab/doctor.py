@@ -44,7 +44,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Try everything; takes about a second."""
     found = [finding for check in CHECKS for finding in check()]
-    return [*found, *_runtimes(found)]
+    return [*found, *runtimes(found)]
 
 
 def can_run(findings: Iterable[Finding]) -> bool:
@@ -207,7 +207,8 @@ def _read(name: str) -> str | None:
         return None
 
 
-def _runtimes(found: Sequence[Finding]) -> Iterator[Finding]:
+def runtimes(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Conclude which runtimes can run."""
     good = {finding.subject for finding in found if finding.state is State.GOOD}
     if good & {ROOT, USERNS}:
         yield Finding(RUNTIME_NETNS, State.GOOD, "labs of namespaces can run here")

@@ -144,6 +144,7 @@ class Prompt:
             with subprocess.Popen(argv) as shell:
                 self._wait_for(shell)
         finally:
+            _take_terminal_back()
             signal.signal(signal.SIGINT, before)
 
     def _wait_for(self, shell: subprocess.Popen[bytes]) -> None:
@@ -170,6 +171,18 @@ class _Descriptor:
 
     def fileno(self) -> int:
         return self._number
+
+
+def _take_terminal_back() -> None:
+    """Be the terminal's foreground again; a shell in a PID namespace of its own can't give it back, not seeing us."""
+    if not sys.stdin.isatty():
+        return
+    # A process of the background that changes this is stopped by SIGTTOU.
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+    finally:
+        signal.signal(signal.SIGTTOU, before)
 
 
 @contextmanager
