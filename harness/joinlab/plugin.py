@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         missing = NO_TOPOLOGY if session is None else session.missing(mark.kwargs)
         if missing:
-            pytest.skip(missing)
+            raise pytest.skip.Exception(missing, _use_item_location=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,7 +28,7 @@ SECTION = "joinlab"
 # What a test may need, and how a plan is asked for it: the sentence that says what is missing, or None.
 _NEEDS: Mapping[str, Callable[[LabPlan, Any], str | None]] = {
     "leaves": lambda lab_plan, count: _missing_leaves(lab_plan, count),
-    "ipv6": lambda lab_plan, _: None if all(link.ipv6 for link in lab_plan.links) else "IPv6 on every link",
+    "ipv6": lambda lab_plan, _: _missing_ipv6(lab_plan),
 }
 
 
@@ -54,7 +54,7 @@ class Session:
             if name not in _NEEDS:
                 pytest.fail(f"needs({name}=...): expected one of {', '.join(_NEEDS)}", pytrace=False)
             if (lacking := _NEEDS[name](self._plan, value)) is not None:
-                return f"needs {lacking}, and topology {self._plan.name} does not offer it"
+                return f"topology {self._plan.name} {lacking}"
         return None
 
     def lab(self, igmp: int | None) -> Lab:
@@ -152,7 +152,12 @@ def _leaves(lab_plan: LabPlan) -> int:
 
 def _missing_leaves(lab_plan: LabPlan, count: int) -> str | None:
     there = _leaves(lab_plan)
-    return None if there >= count else f"{count} leaves (--leaves={count} gives as many where there are {there} now)"
+    return None if there >= count else f"has {there} leaves, and the test needs {count}: run with --leaves={count}"
+
+
+def _missing_ipv6(lab_plan: LabPlan) -> str | None:
+    without = [bridge.name for bridge in lab_plan.bridges if bridge.ipv6 is None]
+    return f"has no ipv6 network on {', '.join(without)}, and the test needs it" if without else None
 
 
 def _lines(lines: tuple[str, ...]) -> str:

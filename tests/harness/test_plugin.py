@@ -1,0 +1,180 @@
+"""The pytest plugin, tested from outside: what a user's run prints, and how it ends."""
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ON_NETNS = ("--topology=star", "--runtime=netns", "-p", "no:cacheprovider")
+
+
+def test_run_without_topology_is_not_disturbed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_of_joinlab_is_imported_but_the_plugin():
+            assert [name for name in sys.modules if name.startswith("joinlab.")] == ["joinlab.plugin"]
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    assert "joinlab:" not in result.stdout.str()
+
+
+def test_test_that_needs_a_lab_is_skipped_without_one_and_says_how_to_get_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_something(lab): pass")
+    result = pytester.runpytest_subprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines("*needs a lab: run pytest with --topology=star*")
+
+
+def test_header_names_topology_and_runtime_and_why(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.stdout.fnmatch_lines("joinlab: topology star (1 root and 4 leaves), runtime netns (it was asked for)")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--topology=stat"], "*no topology 'stat'; did you mean 'star'?*"),
+        (["--topology=star", "--leaves=0"], "*leaves=0: expected 1 to*"),
+        (["--topology=star", "--leaves=-1"], "*leaves=-1: expected 1 to*"),
+        (["--topology=star", "--leaves=5000"], "*leaves=5000: expected 1 to*"),
+        (["--topology=star", "--runtime=foo"], "*no runtime 'foo': there are auto, docker, netns*"),
+        (["--topology=star", "--keep-lab", "-n2"], "*--keep-lab needs the terminal: leave out -n*"),
+    ],
+)
+def test_wrong_option_is_one_line_and_no_traceback(pytester: pytest.Pytester, options: list[str], line: str) -> None:
+    result = pytester.runpytest_subprocess(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(line)
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_missing_engine_ends_the_run_with_its_cure(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
+    pytester.makepyfile("def test_something(lab): pass")
+    result = pytester.runpytest_subprocess("--topology=star", "--runtime=docker")
+    assert result.ret == 3
+    assert "no Docker engine at" in result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_unknown_launcher_ends_the_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_something(lab): pass")
+    result = pytester.runpytest_subprocess(*ON_NETNS, "--launcher=magic")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "no launcher 'magic'" in result.stdout.str() + result.stderr.str()
+
+
+def test_fixtures_give_a_lab_its_nodes_and_questions(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_lab(lab, expect):
+            assert lab.runtime == "netns"
+            assert [node.name for node in lab.leaves] == ["leaf1", "leaf2"]
+            assert lab.root.run("hostname").stdout == "root\\n"
+
+        def test_lab_is_kept(lab):
+            assert len(lab.trace) == 0 or lab.is_whole
+        """
+    )
+    pytester.runpytest_subprocess(*ON_NETNS, "--leaves=2").assert_outcomes(passed=2)
+
+
+def test_need_that_the_topology_lacks_is_a_skip_that_says_how_to_get_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.needs(leaves=5)
+        def test_many(lab): pass
+
+        @pytest.mark.needs(leaves=4)
+        def test_enough(lab): pass
+
+        @pytest.mark.needs(levels=4)
+        def test_wrong(lab): pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS, "-rs")
+    result.assert_outcomes(passed=1, skipped=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*needs(levels=...): expected one of leaves, ipv6*",
+            "*star has 4 leaves, and the test needs 5: run with --leaves=5*",
+        ]
+    )
+
+
+def test_failure_names_its_artefacts_and_shows_the_trace(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_fails(lab):
+            lab.cut("leaf1")
+            assert lab.root.run("true").status == 1
+
+        def test_expects_in_vain(lab, expect):
+            expect._patience_s = 0.05
+            expect.igmp_join("leaf2", "239.1.2.3")
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "trace.jsonl *build/joinlab/*test_fails/trace.jsonl",
+            "capture.pcapng *build/joinlab/*test_fails/capture.pcapng",
+            "*leaf1*link*cut*",
+            "*not seen within 0.05 s: IGMP/MLD join of 239.1.2.3 by leaf2",
+        ]
+    )
+    for name in ("trace.jsonl", "capture.pcapng"):
+        assert len(list(pytester.path.glob(f"build/joinlab/*/{name}"))) == 2
+
+
+def test_lab_that_lost_a_node_is_replaced(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import os
+
+        def test_node_dies(lab):
+            pid = int(lab.root.run("sh", "-c", "echo $PPID").stdout)
+            lab.root.run("kill", "-9", "-1")
+            lab.root.close()
+
+        def test_next_has_a_whole_lab(lab):
+            assert lab.is_whole
+            assert lab.root.run("true").status == 0
+        """
+    )
+    pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=2)
+
+
+def test_each_worker_has_its_own_lab(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_lab(lab, number):
+            assert lab.is_whole
+        """
+    )
+    pytester.runpytest_subprocess(*ON_NETNS, "-n", "2").assert_outcomes(passed=6)
+
+
+def test_both_igmp_versions_by_overriding_one_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session", params=[2, 3])
+        def igmp(request):
+            return request.param
+
+        def test_version(lab, igmp):
+            assert {bridge.multicast.igmp_version for bridge in lab.plan.bridges} == {igmp}
+        """
+    )
+    pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=2)
