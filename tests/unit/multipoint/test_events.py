@@ -155,6 +155,13 @@ TABLE: dict[str, tuple[list[str], list[Fact], dict[NetworkEvent, int]]] = {
     "mask 0": (["EV-11"], [selected(NONE), joined(), data(), closed()], {}),
     "new mask replaces the old": (["EV-10"], [selected(READ), selected(WRITE), opened, data()], {WRITE: 0}),
     "new mask clears the memory": (["EV-10"], [selected(), changed(QOS), selected()], {}),
+    "unread data at a new mask": (["EV-18"], [selected(), opened, data(), taken, selected(READ)], {READ: 0}),
+    "end at a new mask": (["EV-18"], [selected(), closed(RESET), taken, selected(CLOSE)], {CLOSE: RESET}),
+    "flows do not disarm the route": (
+        ["EV-34"],
+        [selected(), enabled(ROUTE), changed(QOS), taken, changed(ROUTE)],
+        {ROUTE: 0},
+    ),
     "after closesocket": (["CL-26", "EV-44"], [selected(), opened, data(), forgotten, closed(), changed(QOS)], {}),
 }
 
