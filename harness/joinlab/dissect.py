@@ -6,7 +6,16 @@ expectations need come without it (``frames``, ``membership``, ``streams``).
 
 from typing import Any
 
-from scapy.fields import ByteEnumField, ByteField, FieldLenField, StrFixedLenField, StrLenField
+from scapy.fields import (
+    ByteEnumField,
+    ByteField,
+    FieldLenField,
+    IntField,
+    LongField,
+    StrFixedLenField,
+    StrLenField,
+    XLongField,
+)
 from scapy.layers import igmp, inet6
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
@@ -63,9 +72,9 @@ class DataHeader(Packet):
         ByteField("version", VERSION_BYTE),
         ByteField("flags", 0),
         StrFixedLenField("reserved", bytes(2), 2),
-        StrFixedLenField("sender", bytes(4), 4),
-        StrFixedLenField("session", bytes(8), 8),
-        StrFixedLenField("sequence", bytes(8), 8),
+        IntField("sender", 0),
+        XLongField("session", 0),
+        LongField("sequence", 0),
         StrFixedLenField("tag", bytes(TAG_SIZE), TAG_SIZE),
     ]
 
@@ -131,7 +140,7 @@ def _one(group: str) -> tuple[GroupRecord, ...]:
 
 def _frame(record: Record) -> bytes:
     if not isinstance(record.facts, FrameFacts):
-        raise TypeError(f"a {record.kind} record is no packet")
+        raise TypeError(f"a record of the kind {record.kind} is no packet")
     return record.facts.frame
 
 
