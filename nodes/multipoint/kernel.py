@@ -151,7 +151,7 @@ def _interfaces4() -> dict[str, int]:
 
 
 def _interfaces6() -> dict[str, int]:
-    table = Path("/proc/net/if_inet6")
+    table = Path("/proc/thread-self/net/if_inet6")
     if not table.exists():
         return {}
     rows = (line.split() for line in table.read_text().splitlines())
