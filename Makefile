@@ -54,6 +54,10 @@ $(READY): pyproject.toml | options
 check: $(READY) ## everything that CI runs: lint, types, all tests, each runtime and kind of user
 	@.ci/check
 
+.PHONY: conformance
+conformance: $(READY) ## which requirement of the stack is proved by which test (build/conformance.md)
+	@$(VENV)/bin/python tests/conformance.py $(args)
+
 .PHONY: lint
 lint: $(READY) ## ruff: rules and format
 	@$(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --check --quiet . && echo 'lint: clean'

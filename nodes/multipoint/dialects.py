@@ -42,7 +42,7 @@ DIALECTS = {dialect.name: dialect for dialect in (MODERN, SPEC1990, CE)}
 
 
 def join_code(dialect: Dialect, provider: ProviderClass | None) -> int:
-    """Return step 3 of the checks of WSAJoinLeaf (JL-16): WSASYSCALLFAILURE or 0; an ordinary socket has no provider."""
+    """Return step 3 of the checks of WSAJoinLeaf (JL-16): WSASYSCALLFAILURE or 0 (no provider: ordinary socket)."""
     return constants.WSASYSCALLFAILURE if provider in dialect.no_join else 0
 
 

@@ -1,0 +1,91 @@
+"""Runs the stack's tests and writes the table: requirement, statement, tests, result.
+
+    python tests/conformance.py [--allow-missing] [paths and options of pytest]
+
+A test names what it proves with ``@pytest.mark.requirement("EV-17", ...)``; what there is to prove stands in
+docs/requirements.md. Fails if a test fails, names an id that is not there, or, without --allow-missing, if an id has no
+test that passed.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE.parent / "docs" / "requirements.md"
+TABLE = HERE.parent / "build" / "conformance.md"
+PATHS = ("tests/unit", "tests/stack")
+ROW = re.compile(r"^\| ([A-Z]{2}-\d+) \| (.+?) \| ", re.MULTILINE)
+# Decisions (D-01) are reasons, not requirements.
+AREAS = ("SU", "SK", "JL", "AC", "EV", "QS", "CL", "IO", "DP", "DI")
+
+
+@dataclass
+class Proofs:
+    """A pytest plugin that notes which tests name which requirements, and how they ended."""
+
+    tests: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Note the requirements of each test."""
+        for item in items:
+            for marker in item.iter_markers("requirement"):
+                for requirement in marker.args:
+                    self.tests[requirement].add(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note how the test ended; what went wrong in any of its phases counts."""
+        if report.when == "call" or not report.passed:
+            self.outcomes[report.nodeid] = report.outcome
+
+    def result(self, requirement: str) -> str:
+        """Return how the requirement stands: failed, passed, skipped or no test."""
+        outcomes = {self.outcomes.get(test, "not run") for test in self.tests.get(requirement, ())}
+        return next((word for word in ("failed", "passed", "skipped", "not run") if word in outcomes), "no test")
+
+
+def requirements() -> dict[str, str]:
+    """Return the statements of all requirements by id."""
+    rows = ROW.findall(REQUIREMENTS.read_text())
+    return {identifier: statement for identifier, statement in rows if identifier.startswith(AREAS)}
+
+
+def table(wanted: dict[str, str], proofs: Proofs) -> str:
+    """Return the table as Markdown."""
+    lines = [
+        "# Which requirement is proved by which tests",
+        "",
+        "| id | statement | result | tests |",
+        "|---|---|---|---|",
+    ]
+    for identifier, statement in wanted.items():
+        names = sorted({test.partition("[")[0].rpartition("/")[2] for test in proofs.tests.get(identifier, ())})
+        lines.append(f"| {identifier} | {statement} | {proofs.result(identifier)} | {'<br>'.join(names)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests, write the table, say what is missing."""
+    may_miss = "--allow-missing" in arguments
+    options = [argument for argument in arguments if argument != "--allow-missing"]
+    proofs, wanted = Proofs(), requirements()
+    failed = pytest.main([*(options or PATHS), "-q"], plugins=[proofs])
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text(table(wanted, proofs))
+    unknown = sorted(set(proofs.tests) - set(wanted))
+    missing = [identifier for identifier in wanted if proofs.result(identifier) != "passed"]
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} requirements are proved; the table is {TABLE.name} in build/")
+    if unknown:
+        print("no such requirement:", *unknown)
+    if missing and not may_miss:
+        print("not proved:", *missing)
+    return 1 if failed or unknown or (missing and not may_miss) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
