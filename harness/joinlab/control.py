@@ -12,12 +12,13 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from joinlab.errors import LabBroken
 from joinlab.loop import PATIENCE_S, Loop
 from joinlab.marks import LABEL_OWNER, LABEL_PROCESS, LABEL_RUN, this_process
 from joinlab.reaper import DONE
-from joinlab.rundirectory import SOCKET_NAME, listen_in, make_run_directory, remove_run_directory
+from joinlab.rundirectory import SOCKET_NAME, listen_in, make_run_directory, remove_run_directory, runs_directory
 from joinlab_agent.channel import Channel, ChannelClosed, Message
 
 # Where a container finds the socket.
@@ -32,7 +33,10 @@ class Control:
     def __init__(self, loop: Loop) -> None:
         self.id = secrets.token_hex(6)
         self.token = secrets.token_hex(16)
-        self.directory = make_run_directory(self.id)
+        self.directory = runs_directory() / self.id
+        # First of all: from here on nothing survives our death, the directory included.
+        self._reaper: subprocess.Popen[bytes] | None = _start_reaper(self.id, self.directory)
+        make_run_directory(self.directory)
         self.socket_path = self.directory / SOCKET_NAME
         self.labels = {
             LABEL_RUN: self.id,
@@ -43,22 +47,13 @@ class Control:
         self._arrived: dict[str, Channel] = {}
         self._strangers: set[Channel] = set()
         self._engaged: set[str] = set()
-        self._reaper: subprocess.Popen[bytes] | None = None
         self._listener = listen_in(self.directory)
         self._is_listening = True
         loop.watch(self._listener, self._accept)
 
     def engage(self, what: str) -> None:
-        """Say that containers of a kind are about to be made: from here on nothing of them survives our death."""
+        """Say that containers of a kind are about to be made."""
         self._engaged.add(what)
-        if self._reaper is None:
-            self._reaper = subprocess.Popen(
-                [sys.executable, "-m", "joinlab.reaper", self.id, str(self.directory)],
-                stdin=subprocess.PIPE,
-                # Not marked as ours: it works on when we are gone, and then ends by itself.
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,
-            )
 
     def release(self, what: str) -> None:
         """Say that all containers of a kind are gone, seen to be so."""
@@ -141,3 +136,13 @@ class Control:
             self._strangers.discard(channel)
             self._loop.unwatch(channel)
         channel.close()
+
+
+def _start_reaper(run: str, directory: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "joinlab.reaper", run, str(directory)],
+        stdin=subprocess.PIPE,
+        # Not marked as ours: it works on when we are gone, and then ends by itself.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,
+    )

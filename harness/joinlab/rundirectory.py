@@ -34,18 +34,15 @@ def runs_directory() -> Path:
     return Path(tempfile.gettempdir(), f"joinlab-{os.getuid()}")
 
 
-def make_run_directory(run: str) -> Path:
+def make_run_directory(directory: Path) -> None:
     """Make the directory of a run, closed to others. Raises UnfitMachine."""
-    runs = runs_directory()
-    while True:
-        runs.mkdir(mode=0o700, exist_ok=True)
-        _check_is_ours(runs)
-        directory = runs / run
-        # Another run's end may have removed the empty directory in between.
+    while not directory.is_dir():
+        directory.parent.mkdir(mode=0o700, exist_ok=True)
+        _check_is_ours(directory.parent)
+        # Another run's end may have removed the empty directory of all runs in between.
         with contextlib.suppress(FileNotFoundError):
             directory.mkdir(mode=0o700)
             (directory / OWNER_NAME).write_text(str(this_process()))
-            return directory
 
 
 def listen_in(directory: Path) -> socket.socket:
