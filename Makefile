@@ -82,6 +82,10 @@ harness: $(READY) ## tests of the harness: keeper, runtimes, plugin, command lin
 bench: $(READY) ## measure start, stop and calls (JSON under build/)
 	@$(PYTEST) tests/bench -s $(args)
 
+.PHONY: netem-kernel
+netem-kernel: ## fetch the kernel in which netem is tested where this machine's kernel has none
+	@.ci/netem-kernel
+
 .PHONY: image
 image: $(READY) ## build the node image (docker runtime; the tests do it when needed)
 	@$(JOINLAB) image

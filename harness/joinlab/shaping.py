@@ -61,7 +61,8 @@ def kernel_has_netem() -> bool:
     with Netlink() as netlink:
         try:
             trial = Change(LOOPBACK, "try netem", Shape(), Shape(delay_us=1))
-            apply(netlink, [trial, trial._replace(before=trial.after, after=trial.before)])
+            apply(netlink, [trial])
+            apply(netlink, [trial._replace(before=trial.after, after=trial.before)])
         except NetlinkFailed as failed:
             if failed.code in (errno.ENOENT, errno.EOPNOTSUPP):
                 return False
