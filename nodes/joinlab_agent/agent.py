@@ -16,14 +16,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from joinlab_agent import app
 from joinlab_agent.channel import Channel, ChannelClosed, Message
 from joinlab_agent.command import Command
 from joinlab_agent.process import become_child_of_agent, watch_children
-
-# Loaded before the forks, which then cost a millisecond. A stack that can't be loaded is an app's trouble, who says so
-# in the node's log; the node itself needs none.
-with contextlib.suppress(ImportError):
-    pass
 
 LOG_READ_SIZE = 64 * 1024
 
@@ -116,7 +112,7 @@ class Agent:
         pid = os.fork()
         if pid == 0:
             become_child_of_agent(keep=ours.fileno(), output=self._log_end)
-            _run_app(Channel(ours))
+            app.main(Channel(ours))
         ours.close()
         self._apps[pid] = name
         return {"pid": pid}, (theirs.detach(),)
@@ -181,13 +177,3 @@ def _next_ended_child() -> tuple[int, int] | None:
     except ChildProcessError:
         return None
     return (pid, os.waitstatus_to_exitcode(status)) if pid else None
-
-
-def _run_app(channel: Channel) -> NoReturn:
-    try:
-        from joinlab_agent import app
-
-        app.main(channel)
-    finally:
-        traceback.print_exc()
-        os._exit(1)
