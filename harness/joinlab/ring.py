@@ -118,7 +118,7 @@ def open_ring(ignored: Sequence[int] = (), geometry: Geometry = Geometry()) -> s
     """
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # 0: receives nothing before it is bound
     try:
-        _attach_filter(sock, filter_program(ignored))
+        attach_filter(sock, filter_program(ignored))
         sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
         size, count = geometry.block_size, geometry.block_count
         sock.setsockopt(SOL_PACKET, PACKET_RX_RING, REQUEST.pack(size, count, size, count, RETIRE_MS, 0, 0))
@@ -129,7 +129,8 @@ def open_ring(ignored: Sequence[int] = (), geometry: Geometry = Geometry()) -> s
     return sock
 
 
-def _attach_filter(sock: socket.socket, program: bytes) -> None:
+def attach_filter(sock: socket.socket, program: bytes) -> None:
+    """Have the kernel pass only what a program of classic BPF lets through."""
     # struct sock_fprog holds a pointer to the program, which must stay alive during the call.
     buffer = ctypes.create_string_buffer(program, len(program))
     sock.setsockopt(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from joinlab import fabric, links, namespaces, nodefork, probe, ring, shaping
+from joinlab.descriptors import make_room
 from joinlab.errors import JoinlabError, LabBroken, UnfitMachine, UsageError
 from joinlab.mdb import GroupWatch
 from joinlab.namespaces import Namespace
@@ -27,6 +28,9 @@ NETEM_CURE = (
     "the topology asks for delay, jitter, loss or the like, and this kernel has no netem: "
     "load it (modprobe sch_netem), boot a kernel that has it, or shape by rate only"
 )
+
+# Its network namespace and its end; its channel and its report while it comes up.
+DESCRIPTORS_PER_NODE = 4
 
 # What a verb gives: the value of the reply and descriptors, which the keeper closes once they are sent.
 Answer = tuple[Any, tuple[int, ...]]
@@ -113,6 +117,7 @@ class Keeper:
         wanted = LabPlan.from_json(plan)
         if _needs_netem(wanted) and not shaping.kernel_has_netem():
             raise UnfitMachine([NETEM_CURE])
+        make_room(DESCRIPTORS_PER_NODE * len(wanted.nodes))
         self._bridges = fabric.build(self._netlink, wanted)
         self._plan = wanted
         return self._bridges

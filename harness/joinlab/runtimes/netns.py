@@ -8,12 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joinlab import pids
+from joinlab.descriptors import make_room
 from joinlab.errors import UsageError
 from joinlab.launchers import RunningKeeper
 from joinlab.loop import PATIENCE_S, Pending
 from joinlab.plan import NodePlan
 from joinlab.runtimes.base import Node
 from joinlab_agent.channel import Channel
+
+# Asked for side by side; a socket holds some 270 small messages each way, and neither end may fill it unread.
+AT_ONCE = 100
+# The agent's channel, and those of its apps.
+DESCRIPTORS_PER_NODE = 4
 
 
 class NetnsRuntime:
@@ -28,10 +34,9 @@ class NetnsRuntime:
     def start(self, nodes: Sequence[NodePlan]) -> Mapping[str, Node]:
         """Fork all nodes; returns when each is up. Raises UsageError, LabBroken."""
         _refuse_images(nodes)
-        conversation = self._keeper.conversation
-        pending = {node.name: conversation.start("fork_node", name=node.name) for node in nodes}
-        for name, reply in pending.items():
-            self._nodes[name] = _node(name, reply)
+        make_room(DESCRIPTORS_PER_NODE * len(nodes))
+        for start in range(0, len(nodes), AT_ONCE):
+            self._start(nodes[start : start + AT_ONCE])
         return dict(self._nodes)
 
     def shell(self, node: str) -> list[str]:
@@ -46,6 +51,12 @@ class NetnsRuntime:
         while self._nodes:
             _, node = self._nodes.popitem()
             node.agent.close()
+
+    def _start(self, nodes: Sequence[NodePlan]) -> None:
+        conversation = self._keeper.conversation
+        pending = {node.name: conversation.start("fork_node", name=node.name) for node in nodes}
+        for name, reply in pending.items():
+            self._nodes[name] = _node(name, reply)
 
     def _pid(self, node: Node) -> int:
         """Return the node's first process as the caller sees it."""
