@@ -1,7 +1,7 @@
 """The C structures of the multicast options and filters (C.9), in Windows' layout and, for the kernel, in Linux'.
 
 Where the systems differ: ip_mreq_source has its last two fields the other way round, families have other numbers, and
-the modes of a filter are swapped. ``pack_linux()`` gives the kernel's bytes. May not know: sockets, what the options do.
+the modes of a filter are swapped. ``pack_linux()`` gives the kernel's bytes. May not know: sockets, the options.
 """
 
 from collections.abc import Callable
