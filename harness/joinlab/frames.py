@@ -114,7 +114,8 @@ class FrameFacts(Mapping[str, Any]):
 
     ``frame`` is the raw frame, ``from_node`` its direction, ``number`` its number in the capture file. IP packets
     have ``source`` and ``destination``; UDP and TCP ones ``source_port``, ``destination_port`` and ``payload``.
-    ``messages`` are the control messages of our protocol that this frame completes.
+    ``data`` is the payload of a UDP datagram without the header of a rooted session. ``messages`` are the control
+    messages of our protocol that this frame completes.
     """
 
     __slots__ = ("_captured", "_known", "messages", "number", "port")
@@ -174,11 +175,16 @@ def _transport(datagram: Datagram) -> dict[str, Any]:
     body = datagram.body
     if datagram.protocol not in (UDP, TCP) or datagram.is_fragment or len(body) < UDP_HEADER:
         return {}
-    return {
-        "source_port": int.from_bytes(body[0:2]),
-        "destination_port": int.from_bytes(body[2:4]),
-        "payload": body[UDP_HEADER:] if datagram.protocol == UDP else tcp_payload(body),
-    }
+    ports = {"source_port": int.from_bytes(body[0:2]), "destination_port": int.from_bytes(body[2:4])}
+    if datagram.protocol == TCP:
+        return ports | {"payload": tcp_payload(body)}
+    return ports | {"payload": body[UDP_HEADER:], "data": _without_header(body[UDP_HEADER:])}
+
+
+def _without_header(payload: bytes) -> bytes:
+    """Return what the user sent."""
+    is_ours = payload[:1] == SESSION_VERSION and len(payload) >= SESSION_HEADER
+    return payload[SESSION_HEADER:] if is_ours else payload
 
 
 def carries(frame: bytes, data: bytes) -> bool:
@@ -190,5 +196,5 @@ def carries(frame: bytes, data: bytes) -> bool:
     if datagram is None or datagram.protocol != UDP or datagram.is_fragment:
         return False
     payload = datagram.body[UDP_HEADER:]
-    own = payload[SESSION_HEADER:] if payload[:1] == SESSION_VERSION else payload
-    return any(data[: len(part)] == part if datagram.is_begun else data == part for part in (payload, own))
+    parts = (payload, _without_header(payload))
+    return any(data[: len(part)] == part if datagram.is_begun else data == part for part in parts)

@@ -104,10 +104,15 @@ def control_message(node: str, message: str, *, from_node: bool) -> Question:
 
 
 def port_change(node: str, group: str, change: str) -> Question:
-    """A bridge's group table: the node's port has "joined" a group, or was "forgotten" from it."""
+    """A bridge's group table: the node's port has "joined" a group, or was "forgotten" from it.
+
+    What the kernel notes about single sources of a group comes and goes beside that.
+    """
     return Question(
         f"the bridge {'learns' if change == 'joined' else 'forgets'} {group} at the port of {node}", Kind.GROUP, node,
-        where=lambda record: record.name == change and record.facts.get("group") == group,
+        where=lambda record: (
+            record.name == change and record.facts.get("group") == group and record.facts.get("source") is None
+        ),
     )  # fmt: skip
 
 

@@ -1,13 +1,13 @@
 """Records as text for people: one compact line each, times relative to a zero point, repetitions folded.
 
-    +12.408 ms  leaf1 →      packet  IGMPv3 report TO_EX 239.1.2.3
+    +12.408 ms  leaf1 →      packet  IGMPv3 report TO_EX 239.1.2.3  10.0.0.2 > 224.0.0.22
     +13.102 ms  root/app     event   FD_CLOSE  socket=3 error=0
 
 May not know: what is asked, where records come from.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from typing import Any
 
@@ -21,9 +21,11 @@ PLAIN = "  "
 LONGEST_VALUE = 48
 # Names of packets that are folded, and the facts that must agree.
 TRAFFIC = frozenset({"UDP", "TCP"})
-WAY = ("from_node", "source", "destination", "destination_port")
-# Facts of packets that the line shows already, or nobody can read.
-UNTOLD = frozenset({"frame", "from_node", "number", "port", "bridge", "length", "payload"})
+WAY = ("from_node", "source", "source_port", "destination", "destination_port")
+# Facts that the line shows already, that nobody can read, or that only a program needs.
+UNTOLD = frozenset({"frame", "from_node", "number", "port", "bridge", "length", "payload", "call"})
+# Facts with these values tell nothing. (0 does: it is an error code.)
+NOTHING: tuple[object, ...] = (None, "", b"", [], ())
 
 
 def tell(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bool] = lambda _: False) -> list[str]:
@@ -41,7 +43,7 @@ def tell(records: Iterable[Record], zero_ns: int, is_near: Callable[[Record], bo
 
 def line(record: Record, zero_ns: int, place: str = "") -> str:
     """Return one record as a line."""
-    facts = " ".join(f"{key}={_value(value)}" for key, value in _facts(record))
+    facts = " ".join([*_way(record), *(f"{key}={_value(value)}" for key, value in _facts(record))])
     text = f"{_time(record, zero_ns):>14}  {place or _place(record):<16} {record.kind:<6}  {record.name}"
     return f"{text}  {facts}" if facts else text
 
@@ -101,10 +103,23 @@ def _place(record: Record) -> str:
     return f"{record.node}/{record.app}" if record.app else record.node or "lab"
 
 
+def _way(record: Record) -> Iterator[str]:
+    """Tell where a packet goes."""
+    if record.kind is Kind.PACKET and "source" in record.facts:
+        yield " > ".join(_end(record.facts, end) for end in ("source", "destination"))
+
+
+def _end(facts: Mapping[str, Any], end: str) -> str:
+    port = facts.get(f"{end}_port")
+    return facts[end] if port is None else f"{facts[end]}:{port}"
+
+
 def _facts(record: Record) -> Iterator[tuple[str, Any]]:
+    told = WAY if record.kind is Kind.PACKET else ()
     for key, value in record.facts.items():
-        if key not in UNTOLD and value is not None and str(value) not in record.name:
-            yield key, value
+        if key in UNTOLD or key in told or value is False or value in NOTHING or str(value) in record.name:
+            continue
+        yield key, value
 
 
 def _value(value: object) -> str:

@@ -136,7 +136,9 @@ class Trace:
 
     def explain(self, headline: str, question: Question, since: Moment, until: Moment | None = None) -> str:
         """Return the text of a failure: the headline, and the Trace since then, near misses marked."""
-        return "\n".join([headline, *tell(self.records(since, until), since.ns, is_near=question.is_near)])
+        first = next(self.records(since, until), None)
+        zero_ns = since.ns or (first.ns if first else 0)
+        return "\n".join([headline, *tell(self.records(since, until), zero_ns, is_near=question.is_near)])
 
     def write(self, path: Path) -> None:
         """Write all records as JSON lines, in the order of time."""

@@ -61,6 +61,7 @@ def test_the_facts_of_a_datagram() -> None:
         "source_port": 7,
         "destination_port": 5000,
         "payload": b"hello",
+        "data": b"hello",
     }
 
 
@@ -85,6 +86,7 @@ def test_a_datagram_of_a_session_carries_what_follows_its_header() -> None:
     assert carries(frame, b"hello")
     assert carries(frame, data)
     assert not carries(frame, b"hell")
+    assert FrameFacts(1, "p", Frame(5, 2, True, len(frame), frame))["data"] == b"hello"
 
 
 def test_the_first_fragment_decides() -> None:
