@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from joinlab.engine import engine_problem
 from joinlab.errors import UnfitMachine, UsageError
 from joinlab.runtimes.base import Node, Runtime
 
@@ -21,19 +22,12 @@ def choose(wanted: str) -> Choice:
         raise UsageError(f"no runtime {wanted!r}: there are {', '.join(NAMES)}")
     if wanted == "netns":
         return Choice("netns", "it was asked for")
-    problem = _engine_problem()
+    problem = engine_problem()
     if problem is None:
         return Choice("docker", "it was asked for" if wanted == "docker" else "a Docker engine answers")
     if wanted == "docker":
         raise UnfitMachine([f"runtime docker: {problem}"])
-    return Choice("netns", f"no Docker engine: {problem}")
-
-
-def _engine_problem() -> str | None:
-    # Imported late: the docker SDK costs 0.16 s, which a lab on netns need not wait for.
-    from joinlab.runtimes.docker import engine_problem
-
-    return engine_problem()
+    return Choice("netns", problem)
 
 
 __all__ = ["NAMES", "Choice", "Node", "Runtime", "choose"]
