@@ -97,7 +97,7 @@ def _sources(codename: str, scratch: Path) -> Iterator[str]:
         if source.suffix in PARTS and source.is_file():
             text = source.read_text()
             split, joint = PARTS[source.suffix]
-            parts = [part for part in split(text) if _is_of_release(part, codename)]
+            parts = [part for part in split(text) if is_of_release(part, codename)]
             if parts:
                 copy = scratch / source.name
                 copy.write_text(joint.join(parts) + "\n")
@@ -116,7 +116,7 @@ def _stanzas(text: str) -> list[str]:
 PARTS: dict[str, tuple[Callable[[str], list[str]], str]] = {".list": (_lines, "\n"), ".sources": (_stanzas, "\n\n")}
 
 
-def _is_of_release(part: str, codename: str) -> bool:
+def is_of_release(part: str, codename: str) -> bool:
     """Tell whether a source is the distribution's own for this release, and switched on."""
     lines = [line for line in part.splitlines() if not line.startswith("#")]
     words = {word for line in lines for word in line.split()}

@@ -35,8 +35,13 @@ class Control:
         self.token = secrets.token_hex(16)
         self.directory = runs_directory() / self.id
         # First of all: from here on nothing survives our death, the directory included.
+        self._engaged: set[str] = set()
         self._reaper: subprocess.Popen[bytes] | None = _start_reaper(self.id, self.directory)
-        make_run_directory(self.directory)
+        try:
+            make_run_directory(self.directory)
+        except BaseException:
+            self._dismiss()
+            raise
         self.socket_path = self.directory / SOCKET_NAME
         self.labels = {
             LABEL_RUN: self.id,
@@ -46,7 +51,6 @@ class Control:
         self._loop = loop
         self._arrived: dict[str, Channel] = {}
         self._strangers: set[Channel] = set()
-        self._engaged: set[str] = set()
         self._listener = listen_in(self.directory)
         self._is_listening = True
         loop.watch(self._listener, self._accept)
@@ -90,11 +94,12 @@ class Control:
         self._arrived.clear()
         if not self._engaged:
             remove_run_directory(self.directory)
-        if self._reaper is not None:
-            self._dismiss(self._reaper)
-            self._reaper = None
+        self._dismiss()
 
-    def _dismiss(self, reaper: subprocess.Popen[bytes]) -> None:
+    def _dismiss(self) -> None:
+        reaper, self._reaper = self._reaper, None
+        if reaper is None:
+            return
         assert reaper.stdin is not None
         with contextlib.suppress(BrokenPipeError), reaper.stdin:
             if not self._engaged:
@@ -126,10 +131,10 @@ class Control:
         self._arrived[body["hello"]] = channel
 
     def _is_welcome(self, body: Message) -> bool:
-        token = body.get("token")
-        return (
-            isinstance(token, str) and secrets.compare_digest(token, self.token) and body["hello"] not in self._arrived
-        )
+        name, token = body.get("hello"), body.get("token")
+        if not isinstance(name, str) or not isinstance(token, str):
+            return False
+        return secrets.compare_digest(token.encode(), self.token.encode()) and name not in self._arrived
 
     def _drop(self, channel: Channel) -> None:
         if channel in self._strangers:

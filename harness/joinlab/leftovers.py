@@ -1,7 +1,7 @@
 """What dead runs left behind: found by the marks that joinlab set itself (``marks.py``), never by the look of a name.
 
 Nothing of a run that is alive, or that can't be judged from here (another machine's, another PID namespace's), counts
-as left over. As root: of all users; else: of this user.
+as left over. As root: containers and processes of all users; else: of this user.
 
 May not know: how labs are run.
 """
@@ -28,6 +28,9 @@ from joinlab.rundirectory import find_run_directories, remove_run_directory
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+
+NO_TAG = "<none>:<none>"  # how the engine lists what a build left that never ended
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,10 @@ def _images(client: "DockerClient") -> list[Leftover]:
     from joinlab.image import context_files, image_tag
 
     current = image_tag(context_files())
-    older: list[dict[str, Any]] = client.api.images(filters={"label": LABEL_CONTENT})
-    tags = {tag for image in older for tag in image["RepoTags"] or ()} - {current}
-    return [Leftover("image", tag, remove=partial(_remove_image, tag)) for tag in sorted(tags)]
+    images: list[dict[str, Any]] = client.api.images(filters={"label": LABEL_CONTENT})
+    names = {name for image in images for name in (image["RepoTags"] or [NO_TAG]) if name != NO_TAG}
+    parts = {image["Id"] for image in images if (image["RepoTags"] or [NO_TAG]) == [NO_TAG]}
+    return [Leftover("image", name, remove=partial(_remove_image, name)) for name in sorted(names - {current} | parts)]
 
 
 def _remove_image(tag: str) -> None:
