@@ -29,13 +29,14 @@ class Budget:
     @property
     def broken(self) -> list[Hashable]:
         """Whose promises can't be kept any more since the capacity has changed, the latest first (QS-39)."""
-        over = [] if self.capacity is None else list(self._promised)
+        if self.capacity is None:
+            return []
         kept, total = set[Hashable](), 0
-        for holder in over:
-            if total + self._promised[holder] <= (self.capacity or 0):
-                total += self._promised[holder]
+        for holder, rate in self._promised.items():
+            if total + rate <= self.capacity:
+                total += rate
                 kept.add(holder)
-        return [holder for holder in reversed(over) if holder not in kept]
+        return [holder for holder in reversed(self._promised) if holder not in kept]
 
     def reserve(self, holder: Hashable, *flows: FLOWSPEC) -> None:
         """Promise flows to the holder, in place of what he had; or CallerError (WSAEOPNOTSUPP), and nothing changes."""

@@ -9,12 +9,20 @@ from multipoint.catalogue import CATALOGUE, Entry, choose, kind, visible
 from multipoint.errors import MultipointError
 from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass, Reach
 from multipoint.layouts import WSAPROTOCOL_INFO
+from multipoint.wire import MAX_CHAT
 
 MCAST, SSM, P2MP, CONF = ProviderClass
 C_ROOT, C_LEAF = c.WSA_FLAG_MULTIPOINT_C_ROOT, c.WSA_FLAG_MULTIPOINT_C_LEAF
 D_ROOT, D_LEAF = c.WSA_FLAG_MULTIPOINT_D_ROOT, c.WSA_FLAG_MULTIPOINT_D_LEAF
 ENTRIES = pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.info().szProtocol)
 
+# IPv4 counts its own header (20) in the 65,535 bytes of a packet, IPv6 does not; UDP takes 8, a rooted session 40.
+LONGEST = {
+    (False, c.AF_INET): 65_507,
+    (False, c.AF_INET6): 65_527,
+    (True, c.AF_INET): 65_467,
+    (True, c.AF_INET6): 65_487,
+}
 # A.3
 SERVICES = {MCAST: 0x2609, SSM: 0x3409, P2MP: 0x3DA8, CONF: 0x2DA8}
 TYPES = {MCAST: c.SOCK_DGRAM, SSM: c.SOCK_DGRAM, P2MP: c.SOCK_SEQPACKET, CONF: c.SOCK_SEQPACKET}
@@ -47,7 +55,30 @@ def test_entry_says_what_its_class_is(entry: Entry) -> None:
 @ENTRIES
 def test_entry_survives_packing(entry: Entry) -> None:
     assert WSAPROTOCOL_INFO.unpack(entry.info().pack()) == entry.info()
-    assert 65_000 < entry.info().dwMessageSize == entry.max_message < 65_536
+    assert entry.info().dwMessageSize == entry.max_message == LONGEST[entry.provider.is_control_rooted, entry.family]
+
+
+@pytest.mark.requirement("DP-12", "DP-30")
+def test_side_chat_takes_the_longest_message() -> None:
+    assert max(entry.max_message for entry in CATALOGUE if entry.provider.is_control_rooted) == MAX_CHAT
+
+
+@pytest.mark.requirement("JL-54")
+def test_role_says_who_sends_and_who_receives() -> None:
+    assert [(role.sends, role.receives) for role in (JoinRole.SENDER_ONLY, JoinRole.RECEIVER_ONLY, JoinRole.BOTH)] == [
+        (True, False),
+        (False, True),
+        (True, True),
+    ]
+
+
+@pytest.mark.requirement("JL-55")
+def test_role_of_a_root_is_the_leaf_s_mirrored() -> None:
+    assert [role.mirrored for role in (JoinRole.SENDER_ONLY, JoinRole.RECEIVER_ONLY, JoinRole.BOTH)] == [
+        JoinRole.RECEIVER_ONLY,
+        JoinRole.SENDER_ONLY,
+        JoinRole.BOTH,
+    ]
 
 
 @pytest.mark.requirement("SU-14")
