@@ -95,7 +95,10 @@ class Expectations:
     def no_igmp(
         self, node: NodeLike, group: str | None = None, *, control: Record, since: Moment | None = None
     ) -> None:
-        """The node's host says nothing about the group (about any) until ``control``, a later frame from that node."""
+        """The node's host says nothing about the group until ``control``, a later frame from that node.
+
+        Without a group: nothing about any, those of the link itself aside.
+        """
         self._absent_on_link(questions.speaks_of(_name(node), group), True, control, since)
 
     # Datagrams, on the wire

@@ -33,6 +33,11 @@ class GroupRecord:
     group: str
     sources: tuple[str, ...] = ()
 
+    @property
+    def is_of_link(self) -> bool:
+        """Tell whether the group's traffic never leaves the link."""
+        return self.group.startswith(("224.0.0.", "ff02:"))
+
     def __str__(self) -> str:
         sources = f"{{{', '.join(self.sources)}}}" if self.sources else ""
         return " ".join(filter(None, [self.change, self.group, sources]))

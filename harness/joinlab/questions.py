@@ -32,11 +32,18 @@ def leaves(node: str, group: str) -> Question:
 
 
 def speaks_of(node: str, group: str | None) -> Question:
-    """Any report or leave of a node's host, about this group if one is given."""
-    return Question(
-        f"any IGMP/MLD of {node}{f' about {group}' if group else ''}", Kind.PACKET, node,
-        where=_reports(lambda message: message.verb != "query" and (group is None or message.names(group))),
-    )  # fmt: skip
+    """Any report or leave of a node's host about this group; without one, about any that reaches beyond the link.
+
+    Groups of the link itself (224.0.0/24, ff02::/16) a host joins by itself, as it likes.
+    """
+
+    def is_meant(message: Membership) -> bool:
+        if group is not None:
+            return message.names(group)
+        return message.verb != "query" and not all(record.is_of_link for record in message.records)
+
+    about = f"about {group}" if group else "about any group beyond the link"
+    return Question(f"IGMP/MLD of {node} {about}", Kind.PACKET, node, where=_reports(is_meant))
 
 
 def _version(version: int | None) -> str:

@@ -29,7 +29,7 @@ def test_a_packet_tells_its_direction_its_ends_and_its_data() -> None:
 
 
 def test_facts_that_tell_nothing_are_left_out() -> None:
-    facts = {"call": 7, "value": None, "sources": [], "blocked": False, "error": 0}
+    facts: dict[str, object] = {"call": 7, "value": None, "sources": [], "blocked": False, "error": 0}
     assert line(Record(0, Kind.RETURN, "root", "app1", "bind", facts), 0).endswith("return  bind  error=0")
 
 
