@@ -24,6 +24,7 @@ class Namespace(IntFlag):
 
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,6 +58,11 @@ def inside(descriptor: int, home: int) -> Iterator[None]:
 def die_with_parent() -> None:
     """Have the kernel kill this process when the one that forked it ends, however it ends."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def name_process(name: str) -> None:
+    """Give this process the name that ps and top show; the kernel keeps 15 bytes of it."""
+    _check(_libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0), "prctl PR_SET_NAME")
 
 
 def keep_mounts_private() -> None:

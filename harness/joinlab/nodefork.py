@@ -85,6 +85,7 @@ def _become_node(name: str) -> None:
     namespaces.mount_proc()
     namespaces.mount_sys()
     socket.sethostname(name)
+    namespaces.name_process(f"node {name}")
 
 
 def _close_all_but(channel: int, report: int) -> tuple[int, int]:
