@@ -152,11 +152,11 @@ def image() -> None:
 
 
 @app.command()
-def clean() -> None:
+def clean(images: Annotated[bool, typer.Option("--images", help="Node images of other versions too.")] = False) -> None:
     """Remove what dead runs left behind; a run that is alive is left alone."""
     from joinlab import leftovers
 
-    found = leftovers.remove()
+    found = leftovers.remove(images=images)
     for item in found:
         typer.echo(f"removed {item}")
     typer.echo("nothing is left" if found else "there was nothing to remove")
