@@ -11,7 +11,7 @@ Nodes, apps and sockets are given as such; addresses come from the plan of the l
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from joinlab import questions
-from joinlab.capture import FRAMES_LOST, Capture
+from joinlab.capture import FRAMES_LOST
 from joinlab.errors import ExpectationFailed, UsageError
 from joinlab.frames import FrameFacts
 from joinlab.plan import LabPlan
@@ -53,6 +53,13 @@ class OfApp(Protocol):
         """Return the handle."""
 
 
+class Captures(Protocol):
+    """What captures packets: it can tell that it has let in all that has passed."""
+
+    def catch_up(self) -> None:
+        """Let in all that has passed until now."""
+
+
 NodeLike = str | Named
 AppLike = OfNode | OfApp
 
@@ -68,7 +75,7 @@ class Place(NamedTuple):
 class Expectations:
     """The sentences. All of them look at what happened since ``since``, unless one is given another zero point."""
 
-    def __init__(self, trace: Trace, plan: LabPlan, capture: Capture, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, trace: Trace, plan: LabPlan, capture: Captures, patience_s: float = PATIENCE_S) -> None:
         self.since: Moment = trace.mark()
         self._trace = trace
         self._capture = capture
