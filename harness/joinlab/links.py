@@ -37,7 +37,7 @@ def make(netlink: Netlink, plan: LabPlan, bridges: Mapping[str, int], spaces: Ma
     for node, links in groupby(sorted(plan.links, key=lambda link: link.node), key=lambda link: link.node):
         with namespaces.inside(spaces[node], home):
             _configure(tuple(links))
-    _compare_ports(netlink, plan.links, bridges)
+    _compare_ports(netlink, plan, bridges)
 
 
 def ports(netlink: Netlink) -> dict[str, int]:
@@ -62,12 +62,20 @@ def _create(link: LinkPlan, bridge: int, space: int) -> Request:
 
 
 def _port_settings(netlink: Netlink, plan: LabPlan) -> Iterator[Request]:
-    fast = {bridge.name for bridge in plan.bridges if bridge.multicast.fast_leave}
+    fast = _fast_leave(plan)
     indexes = ports(netlink) if fast else {}
     slave = nested({"IFLA_INFO_SLAVE_KIND": "bridge", "IFLA_INFO_SLAVE_DATA": nested({"IFLA_BRPORT_FAST_LEAVE": 1})})
     for link in plan.links:
         if link.bridge in fast:
             yield set_link(f"let {link.port} forget at once", indexes[link.port], [("IFLA_LINKINFO", slave)])
+
+
+def _fast_leave(plan: LabPlan) -> set[str]:
+    return {bridge.name for bridge in plan.bridges if bridge.multicast.fast_leave}
+
+
+def _port_data(port: Any) -> Any:
+    return port.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_SLAVE_DATA")
 
 
 def _configure(links: Sequence[LinkPlan]) -> None:
@@ -130,14 +138,16 @@ def _compare_node(netlink: Netlink, links: Sequence[LinkPlan], indexes: Mapping[
             _compare(link, f"address {address}", True, (index, address) in addresses)
 
 
-def _compare_ports(netlink: Netlink, links: Sequence[LinkPlan], bridges: Mapping[str, int]) -> None:
+def _compare_ports(netlink: Netlink, plan: LabPlan, bridges: Mapping[str, int]) -> None:
+    fast = _fast_leave(plan)
     got = {port.get_attr("IFLA_IFNAME"): port for port in netlink.links()}
-    for link in links:
+    for link in plan.links:
         port: Any = got.get(link.port)
         if port is None:
             raise LabBroken(f"port {link.port} is missing on bridge {link.bridge}")
         _compare(link, "bridge", bridges[link.bridge], port.get_attr("IFLA_MASTER"))
         _compare(link, "port up", True, bool(port["flags"] & IFF_UP))
+        _compare(link, "fast leave", link.bridge in fast, bool(_port_data(port).get_attr("IFLA_BRPORT_FAST_LEAVE")))
 
 
 def _compare(link: LinkPlan, what: str, asked: object, got: object) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from joinlab import pids
 from joinlab.errors import LabBroken, UsageError
 from joinlab.launchers import RUN_VARIABLE
 from joinlab.plan import LabPlan
@@ -139,9 +140,11 @@ def test_a_standing_lab_goes_with_its_keeper_or_harness(
 
 def test_a_node_that_is_killed_ends_alone(lab: BareLab, star: Callable[..., LabPlan]) -> None:
     lab.stand(star(3))
-    lab.agents["b"].start("run", argv=["/bin/sh", "-c", "kill -9 -1"])
-    lab.agents["b"].close()
-    assert lab.wait_for("node", change="ended")["node"] == "b"
+    assert lab.keeper.process is not None
+    pid = lab.nodes["b"].pid
+    os.kill(pids.outside(pid, lab.keeper.process.pid) or pid, signal.SIGKILL)
+    ended = lab.wait_for("node", change="ended")
+    assert (ended["node"], ended["status"]) == ("b", -signal.SIGKILL)
     assert lab.run("a", "print('here')") == "here"
     assert lab.run("c", "print('here')") == "here"
 

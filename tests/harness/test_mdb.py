@@ -95,3 +95,14 @@ def test_a_node_that_is_killed_is_forgotten(lab: BareLab, star: Callable[..., La
     lab.agents["b"].close()
     assert lab.wait_for("node", node="b")["change"] == "ended"
     lab.wait_for("group", change="forgotten", group="239.1.2.3")
+
+
+@pytest.mark.parametrize("igmp", [2, 3])
+def test_fast_leave_forgets_without_asking(lab: BareLab, star: Callable[..., LabPlan], igmp: int) -> None:
+    # Asking for a last member would take twice this long, more than the test waits.
+    lab.stand(star(2, igmp_version=igmp, fast_leave=True, last_member_interval_cs=1_000))
+    member = lab.start("b", MEMBER, "239.1.2.3")
+    lab.wait_for("group", change="joined", group="239.1.2.3")
+    lab.run("a", END, "10.1.0.2")
+    member.result()
+    lab.wait_for("group", change="forgotten", group="239.1.2.3")
