@@ -12,15 +12,17 @@ May not know: pytest, topology files, what is tested.
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from joinlab.capture import Capture, open_capture
+from joinlab.control import Control
 from joinlab.errors import LabBroken
 from joinlab.expect import Expectations
-from joinlab.launchers import Launcher, RunningKeeper, start_keeper
+from joinlab.helper import helper_launcher
+from joinlab.launchers import RunningKeeper, start_keeper
 from joinlab.loop import Loop
 from joinlab.node import LabNode, end_apps
 from joinlab.plan import LabPlan, Shape
@@ -53,6 +55,7 @@ class Lab:
         self._announce = announce
         self._owned = contextlib.ExitStack()
         self._is_ending = False
+        self._control: Control | None = None
         self._keeper: RunningKeeper | None = None
         self._runtime: Runtime | None = None
         self._capture: Capture | None = None
@@ -194,22 +197,26 @@ class Lab:
 
     def _prepare_docker(self) -> Runtime:
         # Late, because the SDK takes 0.2 s to import, and a lab on netns does without.
-        from joinlab.control import Control
-        from joinlab.helper import helper_launcher
         from joinlab.runtimes.docker import DockerRuntime
 
-        control = Control(self.loop)
-        self.run_id = control.id
-        self._owned.callback(control.close)
-        self._start_keeper(for_containers=True, others=[helper_launcher(control, self._announce)])
+        control = self._open_control()
+        self._start_keeper(for_containers=True)
         return DockerRuntime(self.loop, control, self._announce)
 
-    def _start_keeper(self, *, for_containers: bool = False, others: Sequence[Launcher] = ()) -> RunningKeeper:
+    def _open_control(self) -> Control:
+        """Return the control of this run's containers, made when the first one wants it."""
+        if self._control is None:
+            self._control = Control(self.loop)
+            self.run_id = self._control.id
+            self._owned.callback(self._control.close)
+        return self._control
+
+    def _start_keeper(self, *, for_containers: bool = False) -> RunningKeeper:
         keeper = start_keeper(
             self.loop,
             run_id=self.run_id,
             for_containers=for_containers,
-            others=others,
+            others=[helper_launcher(self._open_control, self._announce)],
             only=self._wanted_launcher,
             on_record=self._on_keeper_record,
             on_end=self._on_keeper_end,

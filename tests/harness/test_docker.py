@@ -25,6 +25,7 @@ from joinlab.marks import LABEL_NODE, LABEL_OWNER, LABEL_PROCESS, this_process
 from joinlab.plan import NodePlan
 from joinlab.runtimes.base import Node
 from joinlab.runtimes.docker import DockerRuntime
+from joinlab.runtimes.netns import NetnsRuntime
 
 pytestmark = pytest.mark.skipif(engine_problem() is not None, reason=str(engine_problem()))
 
@@ -199,10 +200,21 @@ def test_an_image_that_nobody_has_is_named(run: Containers) -> None:
 
 
 def test_the_keeper_runs_in_a_container_and_ends_with_its_channel(run: Containers, client: DockerClient) -> None:
-    launcher = helper_launcher(run.control, lambda _: None)
+    launcher = helper_launcher(lambda: run.control, lambda _: None)
     keeper = start_keeper(run.loop, others=[launcher], only=HELPER, for_containers=True)
     assert keeper.launcher == HELPER
     assert len(of_run(client, run.control.id)) == 1
     keeper.close()
     keeper.close()
     assert of_run(client, run.control.id) == []
+
+
+def test_netns_nodes_are_forked_in_the_helper_container_too(run: Containers) -> None:
+    launcher = helper_launcher(lambda: run.control, lambda _: None)
+    keeper = start_keeper(run.loop, others=[launcher], only=HELPER)
+    runtime = NetnsRuntime(keeper)
+    agents = {n: Conversation(run.loop, node.agent, n) for n, node in runtime.start([NodePlan("a", "leaf")]).items()}
+    completed = agents["a"].call("run", argv=["python3", "-c", "import socket; print(socket.gethostname())"])
+    assert completed["stdout"] == "a\n"
+    agents["a"].close()
+    keeper.close()

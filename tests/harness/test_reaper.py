@@ -34,7 +34,7 @@ from joinlab.runtimes.docker import DockerRuntime
 
 loop = Loop()
 control = Control(loop)
-keeper = start_keeper(loop, others=[helper_launcher(control)], only=NAME, for_containers=True)
+keeper = start_keeper(loop, others=[helper_launcher(lambda: control)], only=NAME, for_containers=True)
 nodes = DockerRuntime(loop, control).start([NodePlan(name, "leaf") for name in "abc"])
 print("up", flush=True)
 time.sleep(60)
