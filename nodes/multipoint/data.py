@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from multipoint import constants
-from multipoint.errors import WouldBlock, error
+from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.kinds import JoinRole
 from multipoint.reactor import READABLE, WRITABLE
@@ -129,6 +129,8 @@ class DataSocket(MultipointSocket):
                 self._note_no_room()
                 if not self.is_blocking:
                     raise WouldBlock(constants.WSAEWOULDBLOCK, "no room to send") from reason
+            except MultipointError:
+                raise
             except OSError as reason:
                 raise self.translated(reason) from reason
             self._wait(select.POLLOUT, deadline, lambda: self.ended is not None)

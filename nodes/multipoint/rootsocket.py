@@ -136,7 +136,13 @@ class RootSocket(RootedSocket):
 
     def _agreed(self, link: Link, answer: Accept) -> None:
         connection = self._connections.pop(link)
-        self._ensure_session(connection)
+        try:
+            self._ensure_session(connection)
+        except OSError as reason:
+            link.close(time.monotonic())
+            self._core.failed(link)
+            self._finish_join(link, from_kernel_at_join(reason.errno))
+            return
         member = self._core.agreed(link, answer, time.monotonic())
         if member is None:
             self._finish_join(link, constants.WSAECONNREFUSED)
@@ -147,7 +153,9 @@ class RootSocket(RootedSocket):
     def _welcome(self, leg: LegSocket, connection: Connection, member: Member) -> None:
         assert self._plane
         self._legs[connection.link] = leg
-        self._plane.sources[member.number] = Source(Authenticator(member.key), member.peer)
+        if self._plane.anyone is None:
+            # In a conference all speak with the group's key.
+            self._plane.sources[member.number] = Source(Authenticator(member.key), member.peer)
         leg.joined(connection, member)
 
     def forget(self, leg: LegSocket) -> None:
@@ -177,7 +185,13 @@ class RootSocket(RootedSocket):
 
     def admit(self, connection: Connection, verdict: Verdict) -> LegSocket:
         """Let a leaf in; return its leg."""
-        self._ensure_session(connection)
+        try:
+            self._ensure_session(connection)
+        except OSError as reason:
+            # Nobody can be a member of a session that can't carry data.
+            self._core.refuse(connection.link, time.monotonic())
+            connection.pump()
+            raise self.translated(reason) from reason
         try:
             member = self._core.admit(connection.link, verdict.callee_data, verdict.qos, time.monotonic())
         except OSError:

@@ -1,0 +1,248 @@
+"""How sessions end, from either side, in order and not, on real sockets."""
+
+import os
+import signal
+from functools import partial
+
+import pytest
+from tests.stack.network import isolated
+from tests.stack.people import (
+    Meanwhile,
+    Watcher,
+    a_group_socket,
+    a_leaf,
+    a_listening_leaf,
+    a_root,
+    admit,
+    code_of,
+    invite,
+)
+
+from multipoint import constants as c
+from multipoint.events import NetworkEvent
+from multipoint.kinds import ProviderClass
+from multipoint.stack import Stack
+from multipoint.values import Settings
+from multipoint.wire import Endpoint
+
+
+@pytest.mark.requirement("CL-01", "CL-03", "CL-04", "CL-39", "EV-42", "EV-43")
+@pytest.mark.parametrize("how", ["close", "shutdown both", "shutdown send"])
+@isolated
+def test_root_ends_the_session_for_everybody(how: str) -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        legs = [admit(root, leaf)]
+        leg, member = invite(root, a_listening_leaf(stack))
+        sockets = [*legs, leg, leaf, member]
+        watchers = [Watcher(sock) for sock in sockets]
+        at_root = Watcher(root)
+        if how == "close":
+            root.close()
+        else:
+            root.shutdown(c.SD_BOTH if how == "shutdown both" else c.SD_SEND)
+            assert NetworkEvent.CLOSE not in root.enumerate_events()
+            assert code_of(lambda: root.send(b"late")) == c.WSAESHUTDOWN
+            assert code_of(lambda: root.join(("127.0.0.1", 5))) == c.WSAEISCONN
+            assert code_of(root.listen) == c.WSAEINVAL
+        codes = [watcher.wait_for(sock, NetworkEvent.CLOSE) for watcher, sock in zip(watchers, sockets, strict=True)]
+        assert codes == [0] * 4
+        assert at_root
+        for sock in sockets:
+            sock.close()
+
+
+@pytest.mark.requirement("CL-07", "CL-09", "DP-26")
+@isolated
+def test_leaf_that_leaves_is_missed_by_its_leg_only() -> None:
+    with Stack() as stack:
+        root, leaf, staying = a_root(stack), a_leaf(stack), a_leaf(stack)
+        leg, other = admit(root, leaf), admit(root, staying)
+        watcher, at_other = Watcher(leg), Watcher(other, c.FD_CLOSE)
+        leaf.close()
+        assert watcher.wait_for(leg, NetworkEvent.CLOSE) == 0
+        root.send(b"go on")
+        assert staying.receive()[0] == b"go on"
+        assert other.enumerate_events() == {}
+        assert at_other
+        assert code_of(leg.receive) == c.WSAEDISCON
+        assert code_of(lambda: leg.send(b"gone")) == c.WSAENOTCONN
+
+
+@pytest.mark.requirement("CL-08")
+@isolated
+def test_closing_a_leg_sends_its_leaf_away() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        leg = admit(root, leaf)
+        watcher = Watcher(leaf)
+        leg.close()
+        assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == 0
+        assert code_of(leaf.receive) == c.WSAEDISCON
+        assert code_of(lambda: leaf.send(b"gone")) == c.WSAENOTCONN
+        assert code_of(lambda: leaf.join(root.local_address)) == c.WSAEISCONN
+
+
+@pytest.mark.requirement("CL-32", "CL-30", "CL-31")
+@isolated
+def test_leaf_asks_to_leave_and_still_hears_until_the_leg_is_closed() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        assert code_of(lambda: leaf.shutdown(c.SD_BOTH)) == c.WSAENOTCONN
+        leg = admit(root, leaf)
+        watcher, at_leg = Watcher(leaf), Watcher(leg)
+        leaf.shutdown(c.SD_SEND)
+        assert at_leg.wait_for(leg, NetworkEvent.CLOSE) == 0
+        assert code_of(lambda: leaf.send(b"late")) == c.WSAESHUTDOWN
+        leg.close()
+        assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == 0
+
+
+@pytest.mark.requirement("CL-11", "CL-12", "EV-42")
+@isolated
+def test_data_from_before_the_end_is_read_first() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        admit(root, leaf)
+        watcher = Watcher(leaf)
+        root.send(b"last words")
+        assert watcher.wait_for(leaf, NetworkEvent.READ) == 0
+        root.close()
+        assert leaf.receive()[0] == b"last words"
+        assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == 0
+        assert code_of(leaf.receive) == c.WSAEDISCON
+
+
+@pytest.mark.requirement("CL-05", "D-79")
+@isolated
+def test_request_at_a_closing_root_is_refused() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        watcher = Watcher(root)
+        joining = Meanwhile(lambda: leaf.join(root.local_address))
+        assert watcher.wait_for(root, NetworkEvent.ACCEPT) == 0
+        root.close()
+        assert code_of(joining.result) == c.WSAECONNREFUSED
+
+
+@pytest.mark.requirement("CL-20", "CL-13", "SU-11", "SU-09")
+@pytest.mark.parametrize("how", ["WSACleanup", "linger 0"])
+@isolated
+def test_abortive_end_is_a_reset(how: str) -> None:
+    with Stack() as stack:
+        other = Stack()
+        root, leaf = a_root(stack), a_leaf(other)
+        leg = admit(root, leaf)
+        watcher = Watcher(leg)
+        if how == "linger 0":
+            leaf.options.linger = True, 0
+            leaf.close()
+        other.close()
+        assert watcher.wait_for(leg, NetworkEvent.CLOSE) == c.WSAECONNRESET
+        assert code_of(leg.receive) == c.WSAECONNRESET
+
+
+@pytest.mark.requirement("CL-10", "CL-19", "CL-20")
+@pytest.mark.parametrize("dying", ["leaf", "root"])
+@isolated
+def test_killed_process_is_a_reset_at_the_other_end(dying: str) -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with Stack() as stack:
+            root = a_root(stack)
+            os.write(writing, str(root.local_address.port).encode())
+            if dying == "leaf":
+                leg = root.accept()
+                assert Watcher(leg).wait_for(leg, NetworkEvent.CLOSE) == c.WSAECONNRESET
+                os._exit(0)
+            root.accept()
+            signal.pause()
+    port = int(os.read(reading, 10))
+    if dying == "root":
+        with Stack() as stack:
+            leaf = a_leaf(stack)
+            leaf.join(("127.0.0.1", port))
+            watcher = Watcher(leaf)
+            os.kill(child, signal.SIGKILL)
+            assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == c.WSAECONNRESET
+        os.waitpid(child, 0)
+        return
+    victim = os.fork()
+    if victim == 0:
+        a_leaf(Stack()).join(("127.0.0.1", port))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(victim, 0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.requirement("CL-21")
+@isolated
+def test_stopped_process_falls_silent() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        root = a_root(Stack(Settings(silence_s=0.1)))
+        os.write(writing, str(root.local_address.port).encode())
+        root.accept()
+        signal.pause()
+    port = int(os.read(reading, 10))
+    with Stack() as stack:
+        leaf = a_leaf(stack)
+        leaf.join(("127.0.0.1", port))
+        watcher = Watcher(leaf)
+        os.kill(child, signal.SIGSTOP)
+        assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == c.WSAECONNABORTED
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.requirement("CL-25")
+@pytest.mark.parametrize("which", ["accept", "receive of the root", "of a member", "of a leg", "of a group"])
+@isolated
+def test_close_elsewhere_ends_a_blocking_call(which: str) -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        leg = admit(root, leaf)
+        sock = {"accept": root, "receive of the root": root, "of a member": leaf, "of a leg": leg}.get(which)
+        sock = sock or a_group_socket(stack, Endpoint("239.1.2.3", 5000))
+        blocked = Meanwhile[object](sock.accept if which == "accept" else sock.receive)
+        while not sock._waiters and not sock.changed._waiters:  # type: ignore[attr-defined]
+            os.sched_yield()
+        sock.close()
+        assert code_of(blocked.result) == c.WSAEINTR
+
+
+@pytest.mark.requirement("CL-12")
+@isolated
+def test_end_of_the_session_ends_a_blocking_receive() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        admit(root, leaf)
+        receiving = Meanwhile(leaf.receive)
+        root.close()
+        assert code_of(receiving.result) == c.WSAEDISCON
+
+
+@pytest.mark.requirement("CL-27", "SK-22")
+@isolated
+def test_everything_fails_on_a_closed_socket() -> None:
+    with Stack() as stack:
+        for sock in (a_root(stack), a_leaf(stack), a_leaf(stack, provider=ProviderClass.CONF)):
+            sock.close()
+            for call in (sock.close, sock.listen, sock.accept, sock.receive, partial(sock.send, b"")):
+                assert code_of(call) == c.WSAENOTSOCK
+
+
+@pytest.mark.requirement("CL-33", "AC-04", "AC-15", "CL-17")
+@isolated
+def test_shutdown_of_a_plain_socket_keeps_its_group() -> None:
+    with Stack() as stack:
+        group = Endpoint("239.1.2.3", 5000)
+        sock, other = a_group_socket(stack, group), a_group_socket(stack, group)
+        sock.shutdown(c.SD_SEND)
+        assert code_of(lambda: sock.send(b"no")) == c.WSAESHUTDOWN
+        other.send(b"still here")
+        assert sock.receive()[0] == b"still here"
+        assert code_of(sock.listen) == c.WSAEOPNOTSUPP
+        assert code_of(sock.accept) == c.WSAEOPNOTSUPP
