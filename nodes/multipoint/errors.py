@@ -86,7 +86,7 @@ _NETWORK = frozenset(
 
 
 def error(code: int, why: str = "", **facts: object) -> MultipointError:
-    """Return the error for a WSA code: the class says whose fault it is, the text is made from ``why`` and the facts."""
+    """Return the error for a WSA code: the class says whose fault it is, the text is made of ``why`` and the facts."""
     if code == constants.WSAEWOULDBLOCK:
         return WouldBlock(code, why, **facts)
     if code in _PEER:
