@@ -242,7 +242,7 @@ def test_binding() -> None:
             first.close()
 
 
-@pytest.mark.requirement("JL-30", "JL-56", "D-7")
+@pytest.mark.requirement("JL-30", "JL-56")
 @isolated
 def test_groups_the_kernel_holds() -> None:
     # What the kernel holds is what it reports to the network; sender-only holds nothing.
