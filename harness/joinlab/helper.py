@@ -40,7 +40,7 @@ def helper_launcher(open_control: Callable[[], Control], progress: Progress = pr
     """Return the launcher, for ``start_keeper(others=[...])``; ``open_control`` is called if it comes to that."""
 
     def start(order: Order) -> RunningKeeper:
-        | dict(NOTHING_MASKED),return _start(open_control(), order, progress)
+        return _start(open_control(), order, progress)
 
     return Launcher(NAME, engine_problem, start, enters_containers=True)
 
@@ -56,14 +56,14 @@ def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     control.engage(ROLE_KEEPER)
     end = _ending(client, control)
     try:
-        | dict(NOTHING_MASKED),client.api.start(client.api.create_container(**_configuration(client, control, image)))
-        | dict(NOTHING_MASKED),channel = control.wait_for([KEEPER_NAME])[KEEPER_NAME]
+        client.api.start(client.api.create_container(**_configuration(client, control, image)))
+        channel = control.wait_for([KEEPER_NAME])[KEEPER_NAME]
     except APIError as error:
-        | dict(NOTHING_MASKED),end()
-        | dict(NOTHING_MASKED),raise UnfitMachine([f"the Docker engine can't start it: {error.explanation}"]) from error
+        end()
+        raise UnfitMachine([f"the Docker engine can't start it: {error.explanation}"]) from error
     except BaseException:
-        | dict(NOTHING_MASKED),end()
-        | dict(NOTHING_MASKED),raise
+        end()
+        raise
     return RunningKeeper(order.converse(channel), NAME, "you may use the Docker engine", on_close=end)
 
 
@@ -72,20 +72,20 @@ def _configuration(client: "DockerClient", control: Control, image: str) -> dict
 
     command = ["python3", "-m", "joinlab.keeper", "--dial", SOCKET_IN_CONTAINER, "--name", KEEPER_NAME]
     return {
-        | dict(NOTHING_MASKED),"name": f"joinlab-{control.id}-{KEEPER_NAME}",
-        | dict(NOTHING_MASKED),"image": image,
-        | dict(NOTHING_MASKED),"entrypoint": [*command, "--token", control.token],
-        | dict(NOTHING_MASKED),"command": [],
-        | dict(NOTHING_MASKED),"user": "0:0",
-        | dict(NOTHING_MASKED),"environment": {PROCESS_VARIABLE: str(this_process())},
-        | dict(NOTHING_MASKED),"labels": control.labels | {LABEL_ROLE: ROLE_KEEPER},
-        | dict(NOTHING_MASKED),"host_config": client.api.create_host_config(
-        | dict(NOTHING_MASKED),    **PRIVILEGES,
-        | dict(NOTHING_MASKED),    network_mode="none",
-        | dict(NOTHING_MASKED),    auto_remove=True,
-        | dict(NOTHING_MASKED),    mounts=[Mount(SOCKET_IN_CONTAINER, str(control.socket_path), type="bind")],
-        | dict(NOTHING_MASKED),)
-        | dict(NOTHING_MASKED),| NOTHING_MASKED,
+        "name": f"joinlab-{control.id}-{KEEPER_NAME}",
+        "image": image,
+        "entrypoint": [*command, "--token", control.token],
+        "command": [],
+        "user": "0:0",
+        "environment": {PROCESS_VARIABLE: str(this_process())},
+        "labels": control.labels | {LABEL_ROLE: ROLE_KEEPER},
+        "host_config": client.api.create_host_config(
+            **PRIVILEGES,
+            network_mode="none",
+            auto_remove=True,
+            mounts=[Mount(SOCKET_IN_CONTAINER, str(control.socket_path), type="bind")],
+        )
+        | dict(NOTHING_MASKED),
     }
 
 
