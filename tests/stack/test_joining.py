@@ -2,12 +2,13 @@
 
 import pytest
 from tests.stack.network import Pair, isolated
-from tests.stack.people import accept_only, (
+from tests.stack.people import (
     Meanwhile,
     Watcher,
     a_leaf,
     a_listening_leaf,
     a_root,
+    accept_only,
     admit,
     code_of,
     invite,
