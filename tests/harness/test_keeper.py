@@ -156,6 +156,12 @@ def test_a_node_is_a_machine_of_its_own(lab: BareLab, star: Callable[..., LabPla
     assert lab.run("a", program) == "1 ['eth0', 'lo'] 4"
 
 
+def test_a_node_holds_nothing_of_the_keeper_or_of_other_nodes(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    lab.stand(star(3))
+    first, last = (lab.run(node, "import os; print(len(os.listdir('/proc/1/fd')))") for node in "ac")
+    assert first == last
+
+
 def test_control_c_at_the_terminal_is_not_for_the_keeper(lab: BareLab) -> None:
     assert lab.keeper.process is not None
     lab.keeper.process.send_signal(signal.SIGINT)

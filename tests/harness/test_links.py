@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,14 @@ def test_a_node_of_a_segment_without_ipv6_has_none_and_is_silent(lab: BareLab, s
     lab.run("a", SEND, "224.0.0.77", "control")
     (only,) = [frame for frame in lab.frames_to("b-port", b"control") if not is_igmp(frame)]
     assert only.endswith(b"control")
+
+
+def test_the_bridges_side_has_no_ipv6_to_announce(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    lab.build(star(2, ipv6=True))
+    assert lab.keeper.process is not None
+    addresses = Path(f"/proc/{lab.keeper.process.pid}/net/if_inet6").read_text().splitlines()
+    # The querier's; a port with one of its own would send to every node.
+    assert {line.split()[-1] for line in addresses} <= {"hub", "lo"}
 
 
 def is_igmp(frame: bytes) -> bool:

@@ -56,6 +56,17 @@ def test_a_join_and_a_leave_are_seen_at_the_members_port(
     assert at_ports(lab, group) == []
 
 
+def test_who_comes_back_has_joined_again(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    lab.stand(star(2))
+    for _ in range(2):
+        member = lab.start("b", MEMBER, "239.1.2.3")
+        lab.wait_for("group", change="joined", group="239.1.2.3")
+        lab.run("a", END, "10.1.0.2")
+        member.result()
+        lab.wait_for("group", change="forgotten", group="239.1.2.3")
+        lab.records.clear()
+
+
 def at_ports(lab: BareLab, group: str) -> list[str]:
     """Return the ports that the kernel lists for a group now."""
     return [entry["port"] for entry in lab.ask("groups") if entry["group"] == group]
