@@ -18,6 +18,7 @@ from joinlab.planning import plan
 from joinlab.questions import datagram
 from joinlab.topology import load
 from joinlab.trace import Kind, Record, read
+from joinlab.words import Provider
 
 TOPOLOGY = """
 name: bench
@@ -197,6 +198,9 @@ def test_a_join_of_one_source_is_a_join(bench: Bench) -> None:
     bench.send("root", f"{SSM_GROUP}=end")
     member.result()
     expect.igmp_leave("leaf1", SSM_GROUP)
+    # The entry of the source goes first; the group is forgotten when its own has gone.
+    assert expect.bridge_forgot("leaf1", SSM_GROUP).facts["source"] is None
+    assert bench.lab.groups() == frozenset()
 
 
 def test_ipv6_groups_are_told_by_mld(bench: Bench) -> None:
@@ -268,3 +272,14 @@ def test_a_test_that_does_not_wait_for_a_while_loses_nothing(bench: Bench) -> No
     bench.lab.capture.catch_up()
     assert bench.lab.capture.lost == 0
     bench.expect.forwarded("leaf2", payload=b"slow 199")
+
+
+def test_catching_up_lets_in_what_was_sent_just_now(bench: Bench) -> None:
+    sender = bench.lab.node("root").app().socket(Provider.MCAST)
+    host = bench.lab.node("leaf2").host
+    for number in range(20):
+        payload = b"just now %d" % number
+        sender.send_to(payload, (host, PORT))
+        bench.lab.capture.catch_up()
+        question = datagram("leaf2", from_node=False, payload=payload)
+        assert bench.lab.trace.first(question, bench.expect.since) is not None

@@ -113,6 +113,27 @@ def test_a_wait_does_not_take_what_is_older_than_its_zero_point(trace: Trace) ->
         trace.wait_for(CLOSE, Mark(11), timeout_s=0.01)
 
 
+def test_a_wait_goes_on_when_something_older_arrives(loop: Loop, trace: Trace) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"xx")
+
+    class Source:
+        times = [10, 30]  # noqa: RUF012
+
+        def fileno(self) -> int:
+            return reading
+
+        def arrive(self) -> None:
+            os.read(reading, 1)
+            trace.add(event(self.times.pop(0)))
+
+    source = Source()
+    loop.watch(source, source.arrive)
+    assert trace.wait_for(CLOSE, Mark(20)).ns == 30
+    os.close(reading)
+    os.close(writing)
+
+
 def test_of_several_answers_that_arrive_at_once_the_earliest_is_taken(loop: Loop, trace: Trace) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"x")
