@@ -117,6 +117,7 @@ class Lab:
 
     def node(self, name: str) -> LabNode:
         """Return a node by name. Raises LabBroken."""
+        self._need(self._runtime)
         if name not in self.nodes:
             raise LabBroken(f"there is no node {name!r} in this lab; there are: {', '.join(self.nodes)}")
         return self.nodes[name]
