@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from joinlab.containers import labelled, of_run, remove_all
 from joinlab.engine import engine, engine_problem
 from joinlab.image import ensure_image
 from joinlab.marks import LABEL_PROCESS, LABEL_RUN, PROCESS_VARIABLE, ProcessMark
-from joinlab.reaper import DONE
+from joinlab.reaper import DONE, reap
 from joinlab.rundirectory import find_run_directories
 
 pytestmark = pytest.mark.skipif(engine_problem() is not None, reason=str(engine_problem()))
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.skipif(engine_problem() is not None, reason=str(engine_
 GONE_WITHIN_S = 5.0
 # From the harness's first imports to its nodes' first words.
 MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.3)
+
+# By then the reaper has looked for the first time, and found nothing.
+CREATE_TAKES_S = 0.7
 
 HARNESS = """
 import sys, time
@@ -117,13 +121,13 @@ def test_containers_and_directory_are_removed(client: DockerClient, image: str, 
     assert not directory.exists()
 
 
-def test_a_create_under_way_when_the_harness_dies_is_awaited(client: DockerClient, image: str, tmp_path: Path) -> None:
-    reaper = start_reaper("under-way", tmp_path / "run")
-    assert reaper.stdin is not None
-    reaper.stdin.close()
+def test_a_create_under_way_when_the_harness_dies_is_awaited(client: DockerClient, image: str) -> None:
+    looking = threading.Thread(target=reap, args=["under-way"])
+    looking.start()
+    time.sleep(CREATE_TAKES_S)
     make_container(client, image, "under-way")
     wait_until(lambda: of_run(client, "under-way") == [], GONE_WITHIN_S)
-    reaper.wait(GONE_WITHIN_S)
+    looking.join()
 
 
 def test_a_run_that_ended_well_is_left_alone(client: DockerClient, image: str, tmp_path: Path) -> None:
