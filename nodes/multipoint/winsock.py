@@ -314,7 +314,8 @@ def WSAIoctl(
     lpcbBytesReturned.value = len(answer)
     if len(room) < len(answer):
         raise error(constants.WSAEFAULT, "the output buffer is too small", needed=len(answer))
-    room[: len(answer)] = answer
+    if answer:
+        room[: len(answer)] = answer
     return 0
 
 
