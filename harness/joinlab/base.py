@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joinlab.errors import UnfitMachine
+from joinlab.marks import LABEL_CONTENT
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -25,8 +26,8 @@ Progress = Callable[[str], None]
 REPOSITORY = "joinlab-base"
 APT = Path("/etc/apt")
 
-# Python for the agent; the others for whoever enters a node: a shell, ls, ip, ping, ps.
-PACKAGES = ("python3", "dash", "coreutils", "iproute2", "iputils-ping", "procps")
+# Python for the agent; the others for whoever enters a node: a shell, ls, grep, ip, ping, ps, nsenter.
+PACKAGES = ("python3", "dash", "coreutils", "grep", "iproute2", "iputils-ping", "procps", "util-linux")
 
 # Unpacking needs the merged /usr laid out first.
 LAY_OUT = (
@@ -68,7 +69,8 @@ def make_base(client: "DockerClient", progress: Progress) -> str:
         archive = Path(directory, "base.tar")
         _pack(archive, Path(directory))
         repository, _, name = tag.partition(":")
-        client.api.import_image_from_file(str(archive), repository=repository, tag=name)
+        label = f"LABEL {LABEL_CONTENT}={tag}"
+        client.api.import_image_from_file(str(archive), repository=repository, tag=name, changes=[label])
     return tag
 
 

@@ -64,7 +64,12 @@ def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     except BaseException:
         end()
         raise
-    return RunningKeeper(order.converse(channel), NAME, "you may use the Docker engine", on_close=end)
+    enter = ("docker", "exec", "-it", _name(control))
+    return RunningKeeper(order.converse(channel), NAME, "you may use the Docker engine", on_close=end, enter=enter)
+
+
+def _name(control: Control) -> str:
+    return f"joinlab-{control.id}-{KEEPER_NAME}"
 
 
 def _configuration(client: "DockerClient", control: Control, image: str) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def _configuration(client: "DockerClient", control: Control, image: str) -> dict
 
     command = ["python3", "-m", "joinlab.keeper", "--dial", SOCKET_IN_CONTAINER, "--name", KEEPER_NAME]
     return {
-        "name": f"joinlab-{control.id}-{KEEPER_NAME}",
+        "name": _name(control),
         "image": image,
         "entrypoint": [*command, "--token", control.token],
         "command": [],

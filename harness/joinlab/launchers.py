@@ -42,6 +42,7 @@ class RunningKeeper:
     process: subprocess.Popen[bytes] | None = None  # None: somebody else's child, as in a helper container
     log: BinaryIO | None = None  # what it printed
     on_close: Callable[[], None] = lambda: None
+    enter: tuple[str, ...] = ()  # what comes before a command that is to run beside the keeper
 
     def close(self) -> None:
         """End the keeper and all that it holds; returns when it is gone. Idempotent."""

@@ -136,13 +136,14 @@ def _remove(container: str) -> None:
 
 
 def _images(client: "DockerClient") -> list[Leftover]:
+    from joinlab.base import base_tag
     from joinlab.image import context_files, image_tag
 
-    current = image_tag(context_files())
+    current = {image_tag(context_files()), base_tag()}
     images: list[dict[str, Any]] = client.api.images(filters={"label": LABEL_CONTENT})
     names = {name for image in images for name in (image["RepoTags"] or [NO_TAG]) if name != NO_TAG}
     parts = {image["Id"] for image in images if (image["RepoTags"] or [NO_TAG]) == [NO_TAG]}
-    return [Leftover("image", name, remove=partial(_remove_image, name)) for name in sorted(names - {current} | parts)]
+    return [Leftover("image", name, remove=partial(_remove_image, name)) for name in sorted(names - current | parts)]
 
 
 def _remove_image(tag: str) -> None:

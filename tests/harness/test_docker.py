@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -86,6 +87,17 @@ def wait_until(claim: Callable[[], bool], seconds: float = 5.0) -> None:
     while not claim():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
+
+
+def type_into(shell: list[str], text: str) -> str:
+    """Run a shell's command with a pipe in place of the terminal."""
+    command = ["-i" if word == "-it" else word for word in shell]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def test_a_shell_opens_in_the_node(run: Containers) -> None:
+    run.start("a")
+    assert type_into(run.runtime.shell("a"), "cat /etc/hostname\n") == "a\n"
 
 
 @pytest.fixture
@@ -216,5 +228,6 @@ def test_netns_nodes_are_forked_in_the_helper_container_too(run: Containers) -> 
     agents = {n: Conversation(run.loop, node.agent, n) for n, node in runtime.start([NodePlan("a", "leaf")]).items()}
     completed = agents["a"].call("run", argv=["python3", "-c", "import socket; print(socket.gethostname())"])
     assert completed["stdout"] == "a\n"
+    assert type_into(runtime.shell("a"), "ls /sys/class/net; exit\n").split() == ["lo"]
     agents["a"].close()
     keeper.close()

@@ -44,7 +44,7 @@ class NetnsRuntime:
         kinds = ["--net", "--mount", "--uts", "--ipc", "--pid"]
         if self._keeper.launcher == "user namespace":
             kinds += ["--user", "--preserve-credentials"]
-        return ["nsenter", "--target", str(self._pid(self._nodes[node])), *kinds, "--", "/bin/sh"]
+        return [*self._keeper.enter, "nsenter", "--target", str(self._pid(self._nodes[node])), *kinds, "--", "/bin/sh"]
 
     def stop(self) -> None:
         """Close the agents' channels, which ends the nodes. Idempotent."""
