@@ -20,7 +20,7 @@ SCENARIOS := $(PYTEST) tests/scenarios --topology=$(topology) $(if $(leaves),--l
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [topology=star] [leaves=4] [runtime=auto|docker|netns] [args="more for pytest"]'; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 	@echo; echo '  First of all: make topology=star test'
 
 .PHONY: test
@@ -89,6 +89,10 @@ netem-kernel: ## fetch the kernel in which netem is tested where this machine's 
 .PHONY: image
 image: $(READY) ## build the node image (docker runtime; the tests do it when needed)
 	@$(JOINLAB) image
+
+.PHONY: netem-kernel
+netem-kernel: ## unpack a kernel with netem under build/, to test delay and loss where this one has none
+	@.ci/netem-kernel
 
 .PHONY: doctor
 doctor: $(READY) ## what this machine offers, and all that is missing, with cures
