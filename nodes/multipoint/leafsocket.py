@@ -241,6 +241,14 @@ class LeafSocket(RootedSocket):
             return super().peer_address
         return self._connection.link.peer
 
+    @property
+    def peer_data_address(self) -> Endpoint:
+        """Where session data comes from: what a receive gives as the sender of the root's data (DP-31)."""
+        membership = self._core.membership
+        if membership is None:
+            raise error(constants.WSAENOTCONN, "is not joined")
+        return membership.root
+
     # Ending
 
     def shutdown(self, how: int) -> None:
