@@ -1,6 +1,8 @@
 """What frames are called, and what can be asked of them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.layers.l2 import ARP, Ether
@@ -97,3 +99,17 @@ def test_the_first_fragment_decides() -> None:
     assert carries(first, data)
     assert not carries(first, b"\0" + data)
     assert not carries(last, data)
+
+
+HEADS = st.sampled_from([bytes(packet)[:size] for packet, _ in NAMES for size in (14, 24, 34, 42, 54)])
+
+
+@given(HEADS, st.binary(max_size=80), st.booleans())
+def test_whatever_comes_has_a_name_and_facts(head: bytes, rest: bytes, outgoing: bool) -> None:
+    """Frames come from the wire: no bytes may raise anything."""
+    frame = head + rest
+    assert name_of(frame)
+    facts = FrameFacts(1, "p", Frame(5, 2, outgoing, len(frame), frame))
+    assert dict(facts)["frame"] == frame
+    assert facts.membership is None or str(facts.membership)
+    carries(frame, b"hello")

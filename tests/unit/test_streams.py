@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joinlab.streams import Streams
 from multipoint.wire import Chat, Heartbeat, Hello, Message, Reject, encode
@@ -83,3 +85,13 @@ def test_a_segment_cut_short_is_no_error(reader: Reader) -> None:
     whole = segment(START, BYTES[:30])
     for end in range(len(whole)):
         reader.read(whole[:end], port="other")
+
+
+@given(st.lists(st.tuples(st.integers(-70, 70), st.binary(max_size=60), st.sampled_from([ACK, FIN, SYN])), max_size=12))
+def test_whatever_segments_come_are_no_error(parts: list[tuple[int, bytes, int]]) -> None:
+    """Segments come from the wire: repeated, out of order, nonsense."""
+    reader = Reader()
+    reader.read(segment(START - 1, flags=SYN))
+    reader.read(segment(START, BYTES[:40]))
+    for offset, data, flags in parts:
+        reader.read(segment(START + 40 + offset, data, flags))
