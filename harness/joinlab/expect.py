@@ -102,11 +102,17 @@ class Expectations:
     def no_igmp(
         self, node: NodeLike, group: str | None = None, *, control: Record, since: Moment | None = None
     ) -> None:
-        """The node's host says nothing about the group until ``control``, a later frame from that node.
+        """The node's host says nothing about the group until ``control``, a later join or leave of that host.
 
-        Without a group: nothing about any, those of the link itself aside.
+        Without a group: nothing about any, those of the link itself aside. A datagram is no control here: a report
+        leaves 10 ms after the program has joined, but reports keep their order.
         """
-        self._absent_on_link(questions.speaks_of(_name(node), group), True, control, since)
+        question = questions.speaks_of(_name(node), group)
+        if not isinstance(control.facts, FrameFacts) or control.facts.membership is None:
+            raise UsageError(
+                f"the control for «no {question.text}» must be IGMP or MLD of {question.node}, got {control}"
+            )
+        self._absent_on_link(question, True, control, since)
 
     # Datagrams, on the wire
 

@@ -30,7 +30,7 @@ nodes:
 links:
   - {{from: [root, leaf], to: hub}}
 """
-GROUP, SSM_GROUP, GROUP6 = "239.1.2.3", "232.4.5.6", "ff15::123"
+GROUP, OTHER_GROUP, SSM_GROUP, GROUP6 = "239.1.2.3", "239.4.5.6", "232.4.5.6", "ff15::123"
 PORT = 5353  # scapy would take it for mDNS
 
 # A member: joins a group, waits until it has heard "end", leaves. IPv4 or IPv6, any source or one.
@@ -181,11 +181,16 @@ def test_reports_flooded_by_the_bridge_are_not_taken_for_those_of_others(bench: 
     expect = bench.expect
     member = bench.member("leaf1", GROUP)
     expect.bridge_joined("leaf1", GROUP)
-    bench.send("leaf2", f"{bench.lab.node('root').host}=control", f"{GROUP}=end")
-    control = expect.sent("leaf2", payload=b"control")
-    expect.no_igmp("leaf2", control=control)
+    other = bench.member("leaf2", OTHER_GROUP)
+    control = expect.igmp_join("leaf2", OTHER_GROUP)
     expect.no_igmp("leaf2", GROUP, control=control)
+    with pytest.raises(ExpectationFailed, match="about any group beyond the link"):
+        expect.no_igmp("leaf2", control=control)
+    bench.send("root", f"{GROUP}=control", f"{OTHER_GROUP}=end", f"{GROUP}=end")
+    with pytest.raises(UsageError, match="must be IGMP or MLD of leaf1"):
+        expect.no_igmp("leaf1", OTHER_GROUP, control=expect.forwarded("leaf1", payload=b"control"))
     member.result()
+    other.result()
 
 
 def test_a_join_of_one_source_is_a_join(bench: Bench) -> None:
