@@ -19,6 +19,10 @@ from joinlab.trace import PATIENCE_S, Kind, Moment, Question, Record, Trace
 from multipoint.wire import Confirm
 
 
+# pytest shows the line of the test that failed, not ours (it looks for this name in a module too).
+__tracebackhide__ = True
+
+
 class Named(Protocol):
     """A node, by its name."""
 

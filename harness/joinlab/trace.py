@@ -24,6 +24,9 @@ from joinlab.timeline import Timeline
 
 __all__ = ["Kind", "Mark", "Moment", "Question", "Record", "Trace", "from_message"]
 
+# pytest shows the line of the test that failed, not ours (it looks for this name in a module too).
+__tracebackhide__ = True
+
 # A test that passes never waits that long; a loaded machine may need a second or two.
 PATIENCE_S = 5.0
 
