@@ -46,6 +46,7 @@ class Keeper:
         self._home = namespaces.open_namespace("self", "net")
         self._own_pids = namespaces.open_namespace("self", "pid")
         self._netlink = Netlink()
+        self._prober = probe.Prober()
         self._plan: LabPlan | None = None
         self._bridges: dict[str, int] = {}
         self._spaces: dict[str, int] = {}
@@ -138,7 +139,7 @@ class Keeper:
             ports = {indexes[link.port] for link in plan.links if link.bridge == bridge.name}
             snooping = bridge.multicast.snooping and bridge.multicast.querier
             for version in (4, 6) if bridge.ipv6 else (4,):
-                in_force = probe.wait_until_in_force(bridge.name, ports, version, snooping=snooping)
+                in_force = self._prober.wait_until_in_force(bridge.name, ports, version, snooping=snooping)
                 rounds[f"{bridge.name} IPv{version}"] = in_force
         self._shape_links([(link, link.up, link.down) for link in plan.links])
         return rounds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import pytest
 from joinlab import fabric, namespaces, probe
 from joinlab.errors import LabBroken, UnfitMachine
 from joinlab.namespaces import Namespace
-from joinlab.netlink import Netlink, nested, new_link, set_link
+from joinlab.netlink import Netlink, nested, new_address, new_link, set_link
 from joinlab.plan import LabPlan
+from joinlab.probe import Prober
 
 if TYPE_CHECKING:
     from tests.harness.conftest import BareLab
@@ -91,22 +93,31 @@ def own_namespace() -> Iterator[None]:
     os.close(home)
 
 
-@pytest.mark.usefixtures("own_namespace")
+@pytest.fixture
+def prober(own_namespace: None) -> Iterator[Prober]:
+    """Return a prober in a network namespace of our own."""
+    prober = Prober()
+    yield prober
+    prober.close()
+
+
 @pytest.mark.parametrize("version", [4, 6])
-def test_the_probe_sees_a_bridge_that_floods(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_sees_a_bridge_that_floods(prober: Prober, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "DEADLINE_S", 0.1)
     port = make_bridge_with_port()
-    assert probe.wait_until_in_force("hub", {port}, version, snooping=False) >= 1
-    with pytest.raises(probe.NotInForce, match=f"bridge hub still floods IPv{version} groups to 1 of 1 ports"):
-        probe.wait_until_in_force("hub", {port}, version, snooping=True)
+    assert prober.wait_until_in_force("hub", {port}, version, snooping=False) >= 1
+    with pytest.raises(
+        probe.NotInForce,
+        match=f"bridge hub, IPv{version}: a group that nobody has joined is still flooded to 1 of 1 ports",
+    ):
+        prober.wait_until_in_force("hub", {port}, version, snooping=True)
 
 
-@pytest.mark.usefixtures("own_namespace")
-def test_the_probe_sees_a_port_that_carries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_sees_a_port_that_carries_nothing(prober: Prober, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "DEADLINE_S", 0.1)
     port = make_bridge_with_port()
-    with pytest.raises(probe.NotInForce, match="carried an IPv4 frame for all to 1 of 2 ports"):
-        probe.wait_until_in_force("hub", {port, 999}, 4, snooping=True)
+    with pytest.raises(probe.NotInForce, match="bridge hub, IPv4: a frame for all has reached 1 of 2 ports"):
+        prober.wait_until_in_force("hub", {port, 999}, 4, snooping=True)
 
 
 def make_bridge_with_port() -> int:
@@ -120,6 +131,8 @@ def make_bridge_with_port() -> int:
             ]
         )
         hub = next(link["index"] for link in netlink.links() if link.get_attr("IFLA_IFNAME") == "hub")
+        flags, family = fabric.IFA_F_NODAD, socket.AF_INET6
+        netlink.do([new_address("address of the hub", hub, fabric.QUERIER_ADDRESS, family=family, flags=flags)])
         peer = {"attrs": [("IFLA_IFNAME", "far")], "index": 0}
         veth = nested({"IFLA_INFO_KIND": "veth", "IFLA_INFO_DATA": nested({"VETH_INFO_PEER": peer})})
         netlink.do(
