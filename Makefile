@@ -90,10 +90,6 @@ netem-kernel: ## fetch the kernel in which netem is tested where this machine's 
 image: $(READY) ## build the node image (docker runtime; the tests do it when needed)
 	@$(JOINLAB) image
 
-.PHONY: netem-kernel
-netem-kernel: ## unpack a kernel with netem under build/, to test delay and loss where this one has none
-	@.ci/netem-kernel
-
 .PHONY: doctor
 doctor: $(READY) ## what this machine offers, and all that is missing, with cures
 	@$(JOINLAB) doctor
