@@ -18,7 +18,6 @@ from joinlab.plan import LabPlan
 from joinlab.trace import PATIENCE_S, Kind, Moment, Question, Record, Trace
 from multipoint.wire import Confirm
 
-
 # pytest shows the line of the test that failed, not ours (it looks for this name in a module too).
 __tracebackhide__ = True
 
