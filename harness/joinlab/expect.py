@@ -8,12 +8,13 @@ capture in between makes the finding worthless, and so it fails.
 Nodes, apps and sockets are given as such; addresses come from the plan of the lab.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol
 
 from joinlab import questions
 from joinlab.capture import FRAMES_LOST
 from joinlab.errors import ExpectationFailed, UsageError
 from joinlab.frames import FrameFacts
+from joinlab.places import AppLike, NodeLike, name_of_node, place_of
 from joinlab.plan import LabPlan
 from joinlab.trace import PATIENCE_S, Kind, Moment, Question, Record, Trace
 from multipoint.wire import Confirm
@@ -22,57 +23,11 @@ from multipoint.wire import Confirm
 __tracebackhide__ = True
 
 
-class Named(Protocol):
-    """A node, by its name."""
-
-    @property
-    def name(self) -> str:
-        """Return the name."""
-
-
-@runtime_checkable
-class OfNode(Protocol):
-    """An app: it has a name and runs in a node."""
-
-    @property
-    def name(self) -> str:
-        """Return the app's name."""
-
-    @property
-    def node(self) -> Named:
-        """Return its node."""
-
-
-@runtime_checkable
-class OfApp(Protocol):
-    """A socket of an app."""
-
-    @property
-    def app(self) -> OfNode:
-        """Return its app."""
-
-    @property
-    def handle(self) -> int:
-        """Return the handle."""
-
-
 class Captures(Protocol):
     """What captures packets: it can tell that it has let in all that has passed."""
 
     def catch_up(self) -> None:
         """Let in all that has passed until now."""
-
-
-NodeLike = str | Named
-AppLike = OfNode | OfApp
-
-
-class Place(NamedTuple):
-    """Where in an app something is expected."""
-
-    node: str
-    app: str
-    socket: int | None
 
 
 class Expectations:
@@ -96,11 +51,11 @@ class Expectations:
         self, node: NodeLike, group: str, *, version: int | None = None, since: Moment | None = None
     ) -> Record:
         """The node's host announces the group: an IGMPv2 report, an IGMPv3 TO_EX or ALLOW; MLD for an IPv6 group."""
-        return self._wait(questions.joins(_name(node), group, version), since)
+        return self._wait(questions.joins(name_of_node(node), group, version), since)
 
     def igmp_leave(self, node: NodeLike, group: str, *, since: Moment | None = None) -> Record:
         """The node's host gives the group up: an IGMPv2 leave, an IGMPv3 TO_IN or BLOCK; MLD for an IPv6 group."""
-        return self._wait(questions.leaves(_name(node), group), since)
+        return self._wait(questions.leaves(name_of_node(node), group), since)
 
     def no_igmp(
         self, node: NodeLike, group: str | None = None, *, control: Record, since: Moment | None = None
@@ -110,7 +65,7 @@ class Expectations:
         Without a group: nothing about any, those of the link itself aside. A datagram is no control here: a report
         leaves 10 ms after the program has joined, but reports keep their order.
         """
-        question = questions.speaks_of(_name(node), group)
+        question = questions.speaks_of(name_of_node(node), group)
         if not isinstance(control.facts, FrameFacts) or control.facts.membership is None:
             raise UsageError(
                 f"the control for «no {question.text}» must be IGMP or MLD of {question.node}, got {control}"
@@ -123,7 +78,7 @@ class Expectations:
         self, by: NodeLike, *, payload: bytes | None = None, group: str | None = None, since: Moment | None = None
     ) -> Record:
         """A datagram leaves a node."""
-        return self._wait(questions.datagram(_name(by), from_node=True, payload=payload, group=group), since)
+        return self._wait(questions.datagram(name_of_node(by), from_node=True, payload=payload, group=group), since)
 
     def forwarded(
         self,
@@ -161,7 +116,7 @@ class Expectations:
             raise UsageError("control_message takes either by or to")
         node = by if by is not None else to
         assert node is not None
-        return self._wait(questions.control_message(_name(node), message, from_node=by is not None), since)
+        return self._wait(questions.control_message(name_of_node(node), message, from_node=by is not None), since)
 
     def session_group(self, member: NodeLike, *, since: Moment | None = None) -> str:
         """Return the group of the session that a node becomes a member of: the root's Confirm to it tells."""
@@ -174,31 +129,31 @@ class Expectations:
 
     def bridge_joined(self, node: NodeLike, group: str, *, since: Moment | None = None) -> Record:
         """The bridge learns that the node's port wants the group."""
-        return self._wait(questions.port_change(_name(node), group, "joined"), since)
+        return self._wait(questions.port_change(name_of_node(node), group, "joined"), since)
 
     def bridge_forgot(self, node: NodeLike, group: str, *, since: Moment | None = None) -> Record:
         """The bridge forgets the group at the node's port."""
-        return self._wait(questions.port_change(_name(node), group, "forgotten"), since)
+        return self._wait(questions.port_change(name_of_node(node), group, "forgotten"), since)
 
     # Apps
 
     def event(self, at: AppLike, name: str, *, error: int | str | None = None, since: Moment | None = None) -> Record:
         """A network event at an app, or at one socket; ``error`` 0 or a name, None: any."""
-        return self._wait(questions.network_event(*_place(at), name, error), since)
+        return self._wait(questions.network_event(*place_of(at), name, error), since)
 
     def no_event(self, at: AppLike, name: str, *, control: Record, since: Moment | None = None) -> None:
         """No such network event until ``control``, a later record of the same app."""
-        self._absent_in_app(questions.network_event(*_place(at), name, None), control, since)
+        self._absent_in_app(questions.network_event(*place_of(at), name, None), control, since)
 
     def data(self, at: AppLike, payload: bytes | None = None, *, since: Moment | None = None) -> Record:
         """An app, or one socket, receives this data."""
-        return self._wait(questions.received(*_place(at), payload), since)
+        return self._wait(questions.received(*place_of(at), payload), since)
 
     def not_received(
         self, at: AppLike, payload: bytes | None = None, *, control: Record, since: Moment | None = None
     ) -> None:
         """An app, or one socket, has not received this data (any) until ``control``, a later record of the same app."""
-        self._absent_in_app(questions.received(*_place(at), payload), control, since)
+        self._absent_in_app(questions.received(*place_of(at), payload), control, since)
 
     # Anything else
 
@@ -207,8 +162,8 @@ class Expectations:
         return self._wait(question, since)
 
     def _datagram_to(self, to: NodeLike, payload: bytes | None, group: str | None, by: NodeLike | None) -> Question:
-        source = self._hosts[_name(by)] if by is not None else None
-        return questions.datagram(_name(to), from_node=False, payload=payload, group=group, source=source)
+        source = self._hosts[name_of_node(by)] if by is not None else None
+        return questions.datagram(name_of_node(to), from_node=False, payload=payload, group=group, source=source)
 
     def _wait(self, question: Question, since: Moment | None) -> Record:
         return self._trace.wait_for(question, since or self.since, self._patience_s)
@@ -246,13 +201,3 @@ class Expectations:
                     f"can't tell that there was no {question.text}: the capture lost {record.facts['frames']} frames in"
                     " that time. Less traffic, or a lab of its own for this test, will do."
                 )
-
-
-def _name(node: NodeLike) -> str:
-    return node if isinstance(node, str) else node.name
-
-
-def _place(at: AppLike) -> Place:
-    if isinstance(at, OfApp):
-        return Place(at.app.node.name, at.app.name, at.handle)
-    return Place(at.node.name, at.name, None)
