@@ -21,6 +21,8 @@ from multipoint import constants
 IP_MULTICAST_ALL = 49
 IPV6_MULTICAST_ALL = 29
 MCAST_JOIN_GROUP = 42
+MCAST_BLOCK_SOURCE = 43
+MCAST_UNBLOCK_SOURCE = 44
 MCAST_LEAVE_GROUP = 45
 MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
@@ -74,13 +76,16 @@ def stream_socket(family: int) -> socket.socket:
 
 def join(sock: socket.socket, membership: Membership) -> None:
     """Join; the kernel reports the membership to the network."""
-    option = MCAST_JOIN_SOURCE_GROUP if membership.source else MCAST_JOIN_GROUP
-    sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
+    change_group(sock, MCAST_JOIN_SOURCE_GROUP if membership.source else MCAST_JOIN_GROUP, membership)
 
 
 def leave(sock: socket.socket, membership: Membership) -> None:
     """Leave; the kernel reports it if no other socket of the host holds the group."""
-    option = MCAST_LEAVE_SOURCE_GROUP if membership.source else MCAST_LEAVE_GROUP
+    change_group(sock, MCAST_LEAVE_SOURCE_GROUP if membership.source else MCAST_LEAVE_GROUP, membership)
+
+
+def change_group(sock: socket.socket, option: int, membership: Membership) -> None:
+    """Do with a group what one of the options MCAST_... does."""
     sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
 
 

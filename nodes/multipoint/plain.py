@@ -11,11 +11,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from multipoint import constants, kernel
-from multipoint.catalogue import Entry
+from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.data import Buffer, DataSocket, Message
-from multipoint.errors import error, from_kernel_at_join
+from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
-from multipoint.kinds import JoinRole, Kind
+from multipoint.kinds import JoinRole, Kind, ProviderClass
+from multipoint.memberships import Change, Memberships, Place
 from multipoint.values import Address, JoinRequest
 from multipoint.wire import Endpoint
 
@@ -34,6 +35,7 @@ class PlainSocket(DataSocket):
         self.inbox: deque[Message] = deque()
         self.group: Endpoint | None = None
         self._sock = kernel.datagram_socket(self.family)
+        self._memberships = Memberships(self._sock)
 
     # Binding
 
@@ -61,8 +63,12 @@ class PlainSocket(DataSocket):
             if self.group:
                 raise error(constants.WSAEISCONN, "has joined already", group=self.group)
             group = Endpoint(*address[:2])
-            if not ip_address(group.host.partition("%")[0]).is_multicast or not group.port:
+            self._check_sources(request)
+            if not _is_group(group.host) or not group.port:
                 raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", address=group)
+            for source in request.sources:
+                if _is_group(source) or ip_address(source).is_unspecified:
+                    raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
             self._bind_for(group, request.role)
             return self._join(group, request)
 
@@ -73,7 +79,7 @@ class PlainSocket(DataSocket):
 
     def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
         self.memory.start_join()
-        code = self._take_membership(group, request.role)
+        code = self._take_membership(group, request)
         request.deliver(b"")
         if code == 0:
             self.group, self.role = group, request.role
@@ -86,7 +92,14 @@ class PlainSocket(DataSocket):
             raise error(code, "the kernel did not take the membership", group=group)
         return self
 
-    def _take_membership(self, group: Endpoint, role: JoinRole) -> int:
+    def _check_sources(self, request: JoinRequest) -> None:
+        """JL-17: an SSM receiver names 1 to 10 sources, nobody else names any."""
+        assert self.kind
+        wants = self.kind.provider is ProviderClass.SSM and request.role.receives
+        if len(request.sources) > (MAX_SOURCES if wants else 0) or (wants and not request.sources):
+            raise error(constants.WSAEFAULT, "sources are for SSM receivers, 1 to 10", count=len(request.sources))
+
+    def _take_membership(self, group: Endpoint, request: JoinRequest) -> int:
         """Return 0, or the code with which the join fails."""
         try:
             interface = self._interface(group)
@@ -94,11 +107,31 @@ class PlainSocket(DataSocket):
                 kernel.set_multicast_interface(self._sock, interface)
             kernel.set_multicast_scope(self._sock, self.options.scope)
             kernel.set_loopback(self._sock, self.options.loopback)
-            if role.receives:
-                kernel.join(self._sock, kernel.Membership(group.host, interface))
+            if request.role.receives:
+                self._hear(Place(group.host.partition("%")[0], interface), request.sources)
+        except MultipointError:
+            # JL-71: an option has joined it already.
+            return constants.WSAEISCONN
         except OSError as reason:
             return from_kernel_at_join(reason.errno)
         return 0
+
+    def _hear(self, place: Place, sources: tuple[str, ...]) -> None:
+        if not sources:
+            self._memberships.change(Change.ADD, place)
+        for source in sources:
+            self._memberships.change(Change.ADD_SOURCE, place, source)
+
+    def change_group(self, change: Change, place: Place, source: str | None = None) -> None:
+        """Change what is heard of a group, by an option (SK-40)."""
+        with self.stack.lock:
+            self.check_open()
+            try:
+                self._memberships.change(change, place, source)
+            except MultipointError:
+                raise
+            except OSError as reason:
+                raise self.translated(reason) from reason
 
     def _interface(self, group: Endpoint) -> int:
         """DP-05, D-31: from special to general; 0 is the system's choice."""
@@ -159,6 +192,10 @@ class PlainSocket(DataSocket):
         # The kernel gives up the memberships and reports the leave (CL-17).
         self.stack.reactor.unwatch(self._sock.fileno())
         self._sock.close()
+
+
+def _is_group(host: str) -> bool:
+    return ip_address(host.partition("%")[0]).is_multicast
 
 
 def bind_in_range(sock: socket.socket, address: Endpoint, stack: "Stack") -> Endpoint:

@@ -38,6 +38,14 @@ def name_bytes(name: object, namelen: object, family: int) -> bytes:
     return data[:namelen]
 
 
+def read_sources(name: object, namelen: object, family: int) -> tuple[str, ...]:
+    """Return the sources that follow the group in a name (JL-17). WSAEFAULT: none, or no whole number of addresses."""
+    data, size = name_bytes(name, namelen, family), SIZES[family]
+    if len(data) != namelen or len(data) % size or len(data) == size:
+        raise error(constants.WSAEFAULT, "a group and 1 to 10 sources", namelen=namelen)
+    return tuple(read_name(data[at : at + size], size, family).host for at in range(size, len(data), size))
+
+
 def store_name(address: Endpoint, name: object, namelen: object) -> None:
     """Write an address; the length comes back as its size. WSAEFAULT if there is not so much room."""
     data = sockaddr(*address).pack()

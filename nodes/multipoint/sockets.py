@@ -173,6 +173,15 @@ class MultipointSocket:
             if sock:
                 kernel.set_multicast_scope(sock, scope)
 
+    def set_interface(self, index: int) -> None:
+        """Choose the interface for multicast by its index; 0 leaves it to the system (DP-05)."""
+        with self.stack.lock:
+            self.check_open()
+            self.options.interface = index
+            sock = self.data_socket()
+            if sock:
+                kernel.set_multicast_interface(sock, index)
+
     def set_loopback(self, is_on: bool) -> None:
         """Say whether this socket receives what this host sends to the session (IO-08 to IO-11, D-48)."""
         if self.kind and self.kind.provider.is_data_rooted:

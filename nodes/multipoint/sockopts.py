@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from multipoint import constants, kernel
+from multipoint import constants, groupopts
 from multipoint.errors import error
 from multipoint.layouts import LINGER
 from multipoint.sockets import MultipointSocket
@@ -104,14 +104,7 @@ def _set_interface4(sock: MultipointSocket, value: bytes) -> None:
     """An address of the interface, or its index as 0.x.x.x; 0 is the system's choice (DP-06)."""
     if len(value) < 4:
         raise error(constants.WSAEFAULT, "an IPv4 address has 4 bytes", length=len(value))
-    if value[0] == 0:
-        _set_interface(sock, int.from_bytes(value[:4], "big"))
-        return
-    host = str(IPv4Address(value[:4]))
-    index = kernel.interface_of(sock.family, host)
-    if index is None:
-        raise error(constants.WSAEADDRNOTAVAIL, "no interface has this address", address=host)
-    sock.options.interface = index
+    _set_interface(sock, groupopts.interface_at(sock, str(IPv4Address(value[:4]))))
 
 
 def _set_interface6(sock: MultipointSocket, value: bytes) -> None:
@@ -121,7 +114,7 @@ def _set_interface6(sock: MultipointSocket, value: bytes) -> None:
 def _set_interface(sock: MultipointSocket, index: int) -> None:
     if index and index not in {number for number, _ in kernel_socket.if_nameindex()}:
         raise error(constants.WSAEADDRNOTAVAIL, "no such interface", index=index)
-    sock.options.interface = index
+    sock.set_interface(index)
 
 
 _INTERFACE_INDEX: Getter = lambda sock: _packed(sock.options.interface)  # noqa: E731 - a cell of the tables below
@@ -157,10 +150,12 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
         constants.IP_MULTICAST_IF: Option(_INTERFACE_INDEX, _set_interface4),
         constants.IP_MULTICAST_TTL: _SCOPE,
         constants.IP_MULTICAST_LOOP: _LOOPBACK,
+        **{name: Option(None, setter) for name, setter in groupopts.setters(constants.IPPROTO_IP).items()},
     },
     constants.IPPROTO_IPV6: {
         constants.IPV6_MULTICAST_IF: Option(_INTERFACE_INDEX, _set_interface6),
         constants.IPV6_MULTICAST_HOPS: _SCOPE,
         constants.IPV6_MULTICAST_LOOP: _LOOPBACK,
+        **{name: Option(None, setter) for name, setter in groupopts.setters(constants.IPPROTO_IPV6).items()},
     },
 }

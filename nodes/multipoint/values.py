@@ -58,6 +58,8 @@ class JoinRequest:
     # JL-62: how much callee data the program can take
     capacity: int = MAX_CONNECT_DATA
     qos: QOS | None = None
+    # JL-17: whom an SSM receiver wants to hear
+    sources: tuple[str, ...] = ()
     # JL-61: called once, at completion, with what the acceptor said; empty after a failure.
     deliver: Callable[[bytes], None] = lambda _: None
 

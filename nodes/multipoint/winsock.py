@@ -10,6 +10,7 @@ May not know: how anything works; the sockets of ``sockets`` are the real thing.
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 from multipoint import catalogue, constants, ioctls, pointers, sockopts
@@ -26,7 +27,7 @@ from multipoint.constants import (
 from multipoint.errors import MultipointError, error
 from multipoint.flow import QOS
 from multipoint.handles import Process
-from multipoint.kinds import JoinRole
+from multipoint.kinds import JoinRole, ProviderClass
 from multipoint.layouts import WSABUF, WSADATA, WSANETWORKEVENTS, WSAPROTOCOL_INFO
 from multipoint.signals import Signal, wait_for_all, wait_for_any
 from multipoint.sockets import MultipointSocket
@@ -185,6 +186,8 @@ def WSAJoinLeaf(
     sock = _process.sockets.get(s)
     role = sock.check_join(dwFlags)
     request = _join_request(sock, name, namelen, lpCallerData, lpCalleeData, lpSQOS, lpGQOS, role)
+    if sock.kind and sock.kind.provider is ProviderClass.SSM and role.receives:
+        request = replace(request, sources=pointers.read_sources(name, namelen, sock.entry.family))
     return _process.sockets.add(sock.join(pointers.read_name(name, namelen, sock.entry.family), request))
 
 
@@ -484,4 +487,4 @@ def _join_request(
     qos = pointers.read_qos(sqos)
     pointers.read_qos(gqos)
     sock.check_caller_data(data)
-    return JoinRequest(role, data, capacity, qos, lambda answer: pointers.store_result(callee_data, answer))
+    return JoinRequest(role, data, capacity, qos, deliver=lambda answer: pointers.store_result(callee_data, answer))

@@ -26,6 +26,8 @@ CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 0x1
+# An address that may be used at once: nobody else can have it here.
+IFA_F_NODAD = 0x02
 # A body is done in a fraction of a second; one that hangs must not outlive the test.
 BODY_LIMIT_S = 30
 
@@ -67,6 +69,7 @@ class Place:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.address6 = f"fd09::{address.rpartition('.')[2]}"
         self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._outside: list[int] = []
 
@@ -101,6 +104,7 @@ class Pair:
             with place, IPRoute() as routes:
                 (index,) = routes.link_lookup(ifname="eth0")
                 routes.addr("add", index=index, address=place.address, prefixlen=24)
+                routes.addr("add", index=index, address=place.address6, prefixlen=64, flags=IFA_F_NODAD)
                 routes.link("set", index=index, state="up")
                 routes.route("add", dst="224.0.0.0/4", oif=index)
 

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests.stack.network import isolated
 
 PAGE = Path(__file__).parents[2] / "docs" / "multipoint.md"
