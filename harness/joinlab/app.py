@@ -52,6 +52,9 @@ class Place(Protocol):
     def kill(self, app: str, signal: int) -> None:
         """Send an app a signal."""
 
+    def start_kill(self, app: str, signal: int = ...) -> Pending[Any]:
+        """Send an app a signal, without waiting."""
+
 
 class Call(Generic[T]):
     """A call under way."""

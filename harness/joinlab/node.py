@@ -13,7 +13,7 @@ from typing import Any
 
 from joinlab.app import App
 from joinlab.errors import LabBroken
-from joinlab.loop import PATIENCE_S, Conversation, Loop
+from joinlab.loop import PATIENCE_S, Conversation, Loop, Pending
 from joinlab.plan import LinkPlan, NodePlan
 from joinlab.records import from_message
 from joinlab.trace import Kind, Question, Record, Trace
@@ -82,7 +82,11 @@ class LabNode:
 
     def kill(self, app: str, signal: int = signals.SIGKILL) -> None:
         """Send an app a signal."""
-        self._conversation.call("kill", app=app, signal=int(signal))
+        self.start_kill(app, signal).result()
+
+    def start_kill(self, app: str, signal: int = signals.SIGKILL) -> Pending[Any]:
+        """Send an app a signal, without waiting for the agent's answer."""
+        return self._conversation.start("kill", app=app, signal=int(signal))
 
     def close(self) -> None:
         """Let go of the node and its apps; they end."""
@@ -129,6 +133,8 @@ def end_apps(trace: Trace, apps: Iterable[App]) -> None:
     running = [app for app in apps if app.node.apps.get(app.name) is app]
     for app in running:
         app.close()
+        # One that hangs or is stopped does not notice. The answer is of no interest: it may have ended already.
+        app.node.start_kill(app.name)
     for app in running:
         trace.wait_for(_end_of(app))
 

@@ -40,6 +40,7 @@ class Session:
         self._plan = lab_plan
         self._choice = choice
         self._labs = Labs(self._plan_for, self._start)
+        self._told: set[str] = set()
 
     @property
     def headline(self) -> str:
@@ -123,9 +124,13 @@ class Session:
         return lab
 
     def _write_progress(self, line: str) -> None:
-        # A worker of pytest-xdist has no terminal.
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self._config.getoption("verbose") >= 0:
+        """Tell the person at the terminal, once; a worker of pytest-xdist has none."""
+        plugins = self._config.pluginmanager
+        reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+        if reporter is None or capture is None or line in self._told or self._config.getoption("verbose") < 0:
+            return
+        self._told.add(line)
+        with capture.global_and_fixture_disabled():
             reporter.ensure_newline()
             reporter.write_line(f"joinlab: {line}")
 

@@ -129,7 +129,7 @@ def test_app_holds_no_descriptor_of_agent_or_harness(node: LabNode) -> None:
 
 def test_app_ends_when_its_channel_closes_and_the_node_says_so(node: LabNode, trace: Trace) -> None:
     app = bare_app(node)
-    end_apps(trace, [app])
+    app.close()
     assert trace.wait_for(end_of(app)).facts["status"] == 0
     assert not is_alive(app.pid)
     assert not node.apps

@@ -158,6 +158,14 @@ def test_settling_after_a_crash(lab: Lab) -> None:
     assert lab.groups() == frozenset()
 
 
+def test_settling_with_a_stopped_app(lab: Lab) -> None:
+    app = lab.leaves[0].app()
+    app.socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF).join_leaf(GROUP)
+    app.kill(signal.SIGSTOP)
+    lab.settle()
+    assert lab.groups() == frozenset()
+
+
 def test_hung_app_holds_up_nobody_else(lab: Lab) -> None:
     hung, other = lab.leaves[0].app(), lab.leaves[0].app()
     hung.kill(signal.SIGSTOP)

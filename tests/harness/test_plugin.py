@@ -1,5 +1,7 @@
 """The pytest plugin, tested from outside: what a user's run prints, and how it ends."""
 
+import sys
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -178,3 +180,24 @@ def test_both_igmp_versions_by_overriding_one_fixture(pytester: pytest.Pytester)
         """
     )
     pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=2)
+
+
+def test_kept_lab_is_held_open_at_a_prompt_after_a_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_fails(lab, root):
+            assert root is None
+
+        def test_passes(lab):
+            pass
+        """
+    )
+    result = pytester.run(sys.executable, "-m", "pytest", *ON_NETNS, "--keep-lab", stdin=b"nodes\nquit\n", timeout=60)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*leaf1*10.77.0.2*", "joinlab> *"])
+
+
+def test_slow_steps_are_told_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_one(lab): pass")
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.stdout.fnmatch_lines(["joinlab: the keeper runs as *, because *"])
