@@ -131,9 +131,9 @@ def test_cut_link_carries_nothing_until_it_is_mended(lab: Lab) -> None:
 
 def test_link_is_shaped_anew_while_the_lab_runs(lab: Lab) -> None:
     lab.shape("leaf1", up=Shape(rate_bps=1_000_000))
-    assert "tbf" in lab.leaves[0].run("tc", "qdisc", "show", "dev", "eth0").stdout
+    assert "tbf" in lab.leaves[0].run("/sbin/tc", "qdisc", "show", "dev", "eth0").stdout
     lab.shape("leaf1")
-    assert "tbf" not in lab.leaves[0].run("tc", "qdisc", "show", "dev", "eth0").stdout
+    assert "tbf" not in lab.leaves[0].run("/sbin/tc", "qdisc", "show", "dev", "eth0").stdout
 
 
 def test_settling_ends_the_apps_and_empties_the_bridge(lab: Lab) -> None:
