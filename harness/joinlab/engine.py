@@ -6,15 +6,17 @@ May not know: images, containers, labs.
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from joinlab.errors import UnfitMachine
+from joinlab.errors import LabBroken, UnfitMachine
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 UNIX = "unix://"
+PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 DEFAULT_HOST = f"{UNIX}/var/run/docker.sock"
 
 # An engine under load takes seconds for a create; one that takes longer hangs.
@@ -28,9 +30,7 @@ def engine_problem() -> str | None:
         return f"the Docker engine at {host} is on another machine: unset DOCKER_HOST to use this machine's"
     path = host.removeprefix(UNIX)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(ENGINE_TIMEOUT_S)
-            sock.connect(path)
+        _dial(path).close()
     except PermissionError:
         return f"the Docker engine at {path} refuses this user: usermod -aG docker USER, then log in again"
     except FileNotFoundError:
@@ -38,6 +38,14 @@ def engine_problem() -> str | None:
     except OSError as error:
         return f"the Docker engine at {path} does not answer ({error.strerror}): systemctl restart docker"
     return None
+
+
+def engine_is_in_sight() -> bool:
+    """Tell whether the engine's processes are numbered as ours are: not so when we are in a container ourselves."""
+    with _dial(engine_host().removeprefix(UNIX)) as sock:
+        # The kernel tells who listens there, by our numbers; 0: somebody whom we can't see.
+        pid, _, _ = PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+    return bool(pid)
 
 
 def engine_host() -> str:
@@ -62,6 +70,20 @@ def engine() -> Iterator["DockerClient"]:
         client.close()
 
 
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    """Translate what the SDK raises, where nothing better is known about it, to LabBroken."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        raise LabBroken(f"the Docker engine refuses: {error.explanation or error}") from error
+    except (DockerException, RequestException) as error:
+        raise LabBroken(f"the Docker engine at {engine_host()} went away: {error}") from error
+
+
 def connect() -> "DockerClient":
     """Return a client of the engine; the caller closes it. Raises UnfitMachine."""
     if problem := engine_problem():
@@ -73,3 +95,14 @@ def connect() -> "DockerClient":
         return docker.DockerClient(base_url=engine_host(), version="auto", timeout=ENGINE_TIMEOUT_S)
     except DockerException as error:
         raise UnfitMachine([f"the Docker engine at {engine_host()} does not answer as it should: {error}"]) from error
+
+
+def _dial(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(ENGINE_TIMEOUT_S)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from joinlab.base import Progress
 from joinlab.control import SOCKET_IN_CONTAINER, Control
-from joinlab.engine import connect, engine_problem
+from joinlab.engine import connect, engine_errors, engine_problem
 from joinlab.errors import UnfitMachine
 from joinlab.launchers import Launcher, Order, RunningKeeper
 from joinlab.marks import LABEL_ROLE, PROCESS_VARIABLE, ROLE_KEEPER, this_process
@@ -45,6 +45,7 @@ def helper_launcher(open_control: Callable[[], Control], progress: Progress = pr
     return Launcher(NAME, engine_problem, start, enters_containers=True)
 
 
+@engine_errors()
 def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     # Late: the SDK and what makes images are wanted by this launcher only, the last that is tried.
     from docker.errors import APIError

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import socketserver
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -231,3 +233,32 @@ def test_netns_nodes_are_forked_in_the_helper_container_too(run: Containers) -> 
     assert type_into(runtime.shell("a"), "ls /sys/class/net; exit\n").split() == ["lo"]
     agents["a"].close()
     keeper.close()
+
+
+@pytest.fixture
+def dying_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Have an engine that hangs up on every question, as one does that is being shut down."""
+
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1)
+
+    with socketserver.UnixStreamServer(str(tmp_path / "engine.sock"), HangUp) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("dying_engine")
+def test_an_engine_that_hangs_up_is_named(run: Containers) -> None:
+    with pytest.raises(UnfitMachine, match=r"engine.sock does not answer as it should"):
+        run.start("a")
+
+
+@pytest.mark.usefixtures("client")
+def test_what_the_engine_refuses_is_told_in_its_words(run: Containers) -> None:
+    with pytest.raises(LabBroken, match=r"the Docker engine refuses: .*reference"):
+        run.start("a", image="No Such Name")

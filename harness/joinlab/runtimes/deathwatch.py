@@ -31,7 +31,9 @@ class _Descriptor(NamedTuple):
 class Deathwatch:
     """``failed``: starts that raised; ``ended``: containers whose process is gone. Both by node name."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, *, sees_processes: bool) -> None:
+        """Watch on ``loop``. ``sees_processes`` False: their numbers mean nothing here, so only silence tells."""
+        self._sees_processes = sees_processes
         self.failed: dict[str, BaseException] = {}
         self.ended: set[str] = set()
         self._loop = loop
@@ -67,10 +69,12 @@ class Deathwatch:
         if pid == 0:
             self.ended.add(name)
             return
+        if not self._sees_processes:
+            return
         try:
             process = _Descriptor(os.pidfd_open(pid))
         except ProcessLookupError:
-            # The engine counts in another PID namespace than ours. Then only silence tells.
+            self.ended.add(name)
             return
         self._processes.add(process)
         self._loop.watch(process, lambda: self._ended(name, process))

@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from joinlab.base import Progress
 from joinlab.containers import AT_ONCE, remove_all, with_role
 from joinlab.control import Control
-from joinlab.engine import connect, engine_problem
+from joinlab.engine import connect, engine_errors, engine_is_in_sight, engine_problem
 from joinlab.errors import LabBroken, UnfitMachine
 from joinlab.image import ensure_image, pull
 from joinlab.loop import Loop
@@ -51,12 +51,13 @@ class DockerRuntime:
         self._pool = ThreadPoolExecutor(AT_ONCE, "joinlab-docker")
         self._containers: dict[str, str] = {}
 
+    @engine_errors()
     def start(self, nodes: Sequence[NodePlan]) -> Mapping[str, Node]:
         """Start all nodes side by side and wait until their agents have spoken. Raises UnfitMachine, LabBroken."""
         self._client = client = connect()
         images = {image: self._image(client, image) for image in {node.image for node in nodes}}
         self._control.engage(ROLE_NODE)
-        with Deathwatch(self._loop) as watch:
+        with Deathwatch(self._loop, sees_processes=engine_is_in_sight()) as watch:
             starting: dict[str, Future[Started]] = {}
             for node in nodes:
                 configuration = node_container(client, self._control, node, images[node.image])
@@ -76,6 +77,7 @@ class DockerRuntime:
         """Return the command that opens a shell in a node."""
         return ["docker", "exec", "-it", self._containers[node], "sh", "-c", SHELL]
 
+    @engine_errors()
     def stop(self) -> None:
         """Kill and remove all nodes, those too that are only being created. The engine's labels are the truth."""
         self._pool.shutdown(cancel_futures=True)
