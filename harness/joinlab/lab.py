@@ -24,7 +24,7 @@ from joinlab.expect import Expectations
 from joinlab.helper import helper_launcher
 from joinlab.launchers import RunningKeeper, start_keeper
 from joinlab.loop import Loop
-from joinlab.node import LabNode, end_apps
+from joinlab.node import LabNode, end_apps, end_programs
 from joinlab.plan import LabPlan, Shape
 from joinlab.records import from_message
 from joinlab.runtimes import Choice, Runtime, choose
@@ -151,7 +151,8 @@ class Lab:
         return self._all_groups() - self._own_groups
 
     def settle(self) -> None:
-        """End all apps and wait until the bridges have forgotten every group. Raises ExpectationFailed."""
+        """End all apps and programs and wait until the bridges have forgotten every group. Raises ExpectationFailed."""
+        end_programs(self.nodes.values())
         end_apps(self.trace, [app for node in self.nodes.values() for app in tuple(node.apps.values())])
         mark = self.trace.mark()
         while left := self.groups():

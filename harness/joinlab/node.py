@@ -32,6 +32,31 @@ class Completed:
     stderr: str
 
 
+class Program:
+    """A program that runs in a node while the test goes on: one under test, which need know nothing of joinlab."""
+
+    def __init__(self, node: "LabNode", name: str, pending: Pending[Any]) -> None:
+        self.node = node
+        self.name = name
+        self._pending = pending
+
+    def __repr__(self) -> str:
+        return f"<program {self.name} on {self.node.name}>"
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it has not ended yet."""
+        return not self._pending.is_done
+
+    def kill(self, signal: int = signals.SIGKILL) -> None:
+        """Send it a signal."""
+        self.node.kill(self.name, signal)
+
+    def result(self, timeout_s: float = PATIENCE_S) -> Completed:
+        """Wait for its end; gives its status and all that it printed. Raises TimeoutError."""
+        return Completed(**self._pending.result(timeout_s))
+
+
 class LabNode:
     """One node of a running lab."""
 
@@ -41,10 +66,12 @@ class LabNode:
         self.links = links
         self.log: list[str] = []
         self.apps: dict[str, App] = {}
+        self.programs: list[Program] = []
         self._is_ending = False
         self._loop = loop
         self._trace = trace
         self._app_names = (f"app{number}" for number in itertools.count(1))
+        self._program_names = (f"program{number}" for number in itertools.count(1))
         self._conversation = Conversation(
             loop, agent, f"the agent of {plan.name}", on_record=self._on_record, on_end=self._on_end
         )
@@ -80,8 +107,16 @@ class LabNode:
         # The agent keeps the limit; ours comes later and only guards against an agent that hangs.
         return Completed(**pending.result(timeout_s + PATIENCE_S))
 
+    def start(self, *argv: str) -> Program:
+        """Start a program in the node and leave it running; it is killed when the test ends, if it still runs."""
+        name = next(self._program_names)
+        program = Program(self, name, self._conversation.start("run", argv=list(argv), name=name))
+        self.programs.append(program)
+        self._trace.add(Record(time.time_ns(), Kind.NODE, self.name, name, "started", {"argv": list(argv)}))
+        return program
+
     def kill(self, app: str, signal: int = signals.SIGKILL) -> None:
-        """Send an app a signal."""
+        """Send an app or a program a signal."""
         self.start_kill(app, signal).result()
 
     def start_kill(self, app: str, signal: int = signals.SIGKILL) -> Pending[Any]:
@@ -137,6 +172,17 @@ def end_apps(trace: Trace, apps: Iterable[App]) -> None:
         app.node.start_kill(app.name)
     for app in running:
         trace.wait_for(_end_of(app))
+
+
+def end_programs(nodes: Iterable[LabNode]) -> None:
+    """Kill the programs that still run, and wait for their ends."""
+    for node in nodes:
+        running = [program for program in node.programs if program.is_running]
+        node.programs.clear()
+        for program in running:
+            node.start_kill(program.name)
+        for program in running:
+            program.result()
 
 
 def _end_of(app: App) -> Question:

@@ -117,18 +117,21 @@ class Agent:
         self._apps[pid] = name
         return {"pid": pid}, (theirs.detach(),)
 
-    def _run(self, number: int, argv: list[str], timeout_s: float | None = None) -> None:
-        command = Command(number, argv, timeout_s)
+    def _run(self, number: int, argv: list[str], timeout_s: float | None = None, name: str = "") -> None:
+        command = Command(number, argv, timeout_s, name)
         self._commands[command.pid] = command
         for pipe in command.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, lambda pipe=pipe: self._read_output(command, pipe))
 
     def _kill(self, _: int, app: str, signal: int) -> Answer:
-        for pid, name in self._apps.items():
+        # A command leads a process group, so what it started gets the signal too: a process group is a negative pid.
+        commands = {-pid: command.name for pid, command in self._commands.items() if command.name}
+        running = self._apps | commands
+        for pid, name in running.items():
             if name == app:
                 os.kill(pid, signal)
                 return None, ()
-        raise Refused(f"no app {app!r} runs in this node; there are: {', '.join(self._apps.values()) or 'none'}")
+        raise Refused(f"no {app!r} runs in this node; there are: {', '.join(running.values()) or 'none'}")
 
     def _stop(self, _: int) -> Answer:
         raise Stopped
@@ -168,7 +171,7 @@ class Agent:
         for command in self._commands.values():
             if command.deadline is not None and command.deadline <= time.monotonic():
                 command.deadline = None
-                os.kill(command.pid, signal.SIGKILL)
+                os.killpg(command.pid, signal.SIGKILL)
 
 
 def _next_ended_child() -> tuple[int, int] | None:

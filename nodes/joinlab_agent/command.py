@@ -15,8 +15,9 @@ READ_SIZE = 64 * 1024
 class Command:
     """A running command. The agent reaps it, for pid 1 reaps everybody, and tells it its status."""
 
-    def __init__(self, number: int, argv: list[str], timeout_s: float | None) -> None:
+    def __init__(self, number: int, argv: list[str], timeout_s: float | None, name: str) -> None:
         self.number = number
+        self.name = name  # by which it can be sent signals; empty: it can't
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

@@ -166,6 +166,24 @@ def test_settling_with_a_stopped_app(lab: Lab) -> None:
     assert lab.groups() == frozenset()
 
 
+def test_program_runs_beside_the_test_and_gives_what_it_printed(lab: Lab) -> None:
+    program = lab.root.start("sh", "-c", "echo ready; read -r line")
+    assert program.result().stdout == "ready\n"
+    assert not program.is_running
+
+
+def test_program_that_is_killed_tells_its_signal(lab: Lab) -> None:
+    program = lab.root.start("sleep", "60")
+    program.kill(signal.SIGTERM)
+    assert program.result().status == -signal.SIGTERM
+
+
+def test_settling_ends_programs(lab: Lab) -> None:
+    program = lab.root.start("sleep", "60")
+    lab.settle()
+    assert program.result().status == -signal.SIGKILL
+
+
 def test_hung_app_holds_up_nobody_else(lab: Lab) -> None:
     hung, other = lab.leaves[0].app(), lab.leaves[0].app()
     hung.kill(signal.SIGSTOP)
