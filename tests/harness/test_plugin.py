@@ -1,6 +1,8 @@
 """The pytest plugin, tested from outside: what a user's run prints, and how it ends."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -201,3 +203,10 @@ def test_slow_steps_are_told_once(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(lab): pass")
     result = pytester.runpytest_subprocess(*ON_NETNS)
     result.stdout.fnmatch_lines(["joinlab: the keeper runs as *, because *"])
+
+
+def test_examples_of_the_documentation_run(pytester: pytest.Pytester) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    pytester.makepyfile("\n".join(examples))
+    pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=len(examples))
