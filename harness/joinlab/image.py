@@ -73,7 +73,7 @@ def context_files() -> list[ContextFile]:
     files = [ContextFile("Dockerfile", _dockerfile())]
     for package in (*OWN_PACKAGES, FOREIGN_PACKAGE):
         directory = package_directory(package)
-        paths = sorted(path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        paths = sorted(directory.rglob("*.py"))
         files += [ContextFile(f"{package}/{path.relative_to(directory)}", path) for path in paths]
     return files
 

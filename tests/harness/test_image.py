@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from joinlab.base import is_of_release
+from joinlab.base import base_problem, is_of_release
 from joinlab.engine import engine, engine_problem
 from joinlab.errors import UnfitMachine
 from joinlab.image import ContextFile, context_files, ensure_image, image_tag
@@ -42,7 +42,12 @@ def test_image_holds_what_node_and_keeper_run() -> None:
         "joinlab/keeper.py",
         "pyroute2/__init__.py",
     } <= names
-    assert not [name for name in names if "__pycache__" in name]
+    assert {Path(name).suffix for name in names - {"Dockerfile"}} == {".py"}
+
+
+def test_without_mmdebstrap_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "apt-get install mmdebstrap" in str(base_problem())
 
 
 @needs_engine
