@@ -3,6 +3,7 @@
 A decision about the protocol that is found here belongs in ``link``. May not know: what the events mean.
 """
 
+import errno
 import socket
 import struct
 import time
@@ -21,6 +22,9 @@ READ_SIZE = 65536
 # A connection that ends with linger 0 is reset.
 RESETTING = struct.pack("ii", 1, 0)
 LISTEN_BACKLOG = 1024
+# Without room for one more descriptor the listener would be ready for ever; it looks away for a while.
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE_S = 0.1
 
 
 class Connection:
@@ -29,6 +33,8 @@ class Connection:
     def __init__(self, stack: "Stack", sock: socket.socket, link: Link, on_event: Callable[[Event], None]) -> None:
         self.link = link
         self.on_event = on_event
+        # Called once, when the connection is closed for good.
+        self.on_end: Callable[[], None] = lambda: None
         self._stack = stack
         self._sock: socket.socket | None = sock
         self._is_opening = False
@@ -138,6 +144,7 @@ class Connection:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
         self._sock.close()
         self._sock = None
+        self.on_end()
 
     def _arm(self) -> None:
         """Keep one timer, not later than the link wants it; one that comes too early asks the link again."""
@@ -164,6 +171,7 @@ class Listener:
         self._stack = stack
         self._sock = sock
         self._on_connection = on_connection
+        self._pausing: Timer | None = None
         # Connections that ended a moment ago don't keep a new listener from this port; set only now, so that two
         # bound sockets on one port still exclude each other (SK-30).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -172,14 +180,25 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening."""
+        if self._pausing:
+            self._pausing.cancel()
         self._stack.reactor.unwatch(self._sock.fileno())
         self._sock.close()
 
     def _ready(self, _: int) -> None:
         try:
             sock, peer = self._sock.accept()
-        except OSError:
-            # It was withdrawn, or descriptors have run out; then the kernel keeps it and we look again.
+        except OSError as reason:
+            if reason.errno in NO_ROOM:
+                self._pause()
             return
         sock.setblocking(False)
         self._on_connection(sock, Endpoint(peer[0], peer[1]))
+
+    def _pause(self) -> None:
+        self._stack.reactor.unwatch(self._sock.fileno())
+        self._pausing = self._stack.reactor.call_at(time.monotonic() + PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        self._pausing = None
+        self._stack.reactor.watch(self._sock.fileno(), READABLE, self._ready)

@@ -20,6 +20,8 @@ from multipoint.wire import Endpoint
 
 Message = tuple[bytes, Endpoint]
 Buffer = bytes | bytearray | memoryview
+# Looked up for each message; members of an Enum are slow to reach.
+SENDER_ONLY, RECEIVER_ONLY = JoinRole.SENDER_ONLY, JoinRole.RECEIVER_ONLY
 
 
 class DataSocket(MultipointSocket):
@@ -60,6 +62,11 @@ class DataSocket(MultipointSocket):
 
     def receive(self, size: int = 65536, flags: int = 0) -> Message:
         """Return one message, cut to ``size`` with WSAEMSGSIZE (``data`` in its facts), and its sender."""
+        # The common case first, with the fewest steps; whatever is not common is found out below.
+        if not flags and self._is_open_for_receiving and not self.inbox:
+            message = self._take_at_once()
+            if message is not None:
+                return message if len(message[0]) <= size else _cut(message, size)
         self._check_receive(flags)
         deadline = self._deadline(self.options.receive_timeout_s)
         while True:
@@ -67,6 +74,22 @@ class DataSocket(MultipointSocket):
             if message is not None:
                 return _cut(message, size)
             self._wait(select.POLLIN, deadline, lambda: bool(self.inbox) or self.ended is not None)
+
+    @property
+    def _is_open_for_receiving(self) -> bool:
+        return not (self.is_closed or self.is_receive_shut or self.role is SENDER_ONLY) and self.ended is None
+
+    def _take_at_once(self) -> Message | None:
+        """Return a message if the kernel has one at once."""
+        try:
+            message = self.take_now()
+        except BlockingIOError:
+            return None
+        except OSError as reason:
+            raise self.translated(reason) from reason
+        if self.memory.mask:
+            self._reenable_read()
+        return message
 
     @property
     def is_readable(self) -> bool:
@@ -109,7 +132,7 @@ class DataSocket(MultipointSocket):
             raise error(constants.WSAEOPNOTSUPP, "no urgent data, no waiting for all", flags=flags)
         if flags & ~constants.MSG_PEEK:
             raise error(constants.WSAEINVAL, "unknown flags", flags=flags)
-        if self.role is JoinRole.SENDER_ONLY:
+        if self.role is SENDER_ONLY:
             raise error(constants.WSAEOPNOTSUPP, "joined with JL_SENDER_ONLY")
         if self.is_receive_shut:
             raise error(constants.WSAESHUTDOWN, "receiving was shut down")
@@ -120,6 +143,16 @@ class DataSocket(MultipointSocket):
 
     def send(self, data: Buffer, to: Address | None = None) -> int:
         """Send one message; return its length."""
+        # As in receive: the common case first.
+        if self._is_open_for_sending and len(data) <= self.max_message:
+            try:
+                return self.send_now(data, to)
+            except BlockingIOError:
+                pass
+            except MultipointError:
+                raise
+            except OSError as reason:
+                raise self.translated(reason) from reason
         self._check_send(data)
         deadline = self._deadline(self.options.send_timeout_s)
         while True:
@@ -136,17 +169,21 @@ class DataSocket(MultipointSocket):
             self._wait(select.POLLOUT, deadline, lambda: self.ended is not None)
             self.check_data()
 
+    @property
+    def _is_open_for_sending(self) -> bool:
+        return not (self.is_closed or self.is_send_shut or self.role is RECEIVER_ONLY) and self.ended is None
+
     def _check_send(self, data: Buffer) -> None:
         self.check_open()
         if self.is_send_shut:
             raise error(constants.WSAESHUTDOWN, "sending was shut down")
-        if self.role is JoinRole.RECEIVER_ONLY:
+        if self.role is RECEIVER_ONLY:
             raise error(constants.WSAEOPNOTSUPP, "joined with JL_RECEIVER_ONLY")
         if self.ended is not None:
             raise error(self.ended or constants.WSAENOTCONN, "the session has ended")
         self.check_data()
-        if len(data) > self.entry.max_message:
-            raise error(constants.WSAEMSGSIZE, "too long", length=len(data), most=self.entry.max_message)
+        if len(data) > self.max_message:
+            raise error(constants.WSAEMSGSIZE, "too long", length=len(data), most=self.max_message)
 
     # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet
 

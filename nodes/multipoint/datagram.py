@@ -38,7 +38,7 @@ class Authenticator:
         # Keyed once, then copied: half the price of keying for each datagram.
         self._keyed = hashlib.blake2s(key=key, digest_size=TAG_SIZE)
 
-    def tag(self, head: bytes, payload: bytes) -> bytes:
+    def tag(self, head: bytes, payload: bytes | bytearray | memoryview) -> bytes:
         """Return the tag for a header without its tag, and a payload."""
         state = self._keyed.copy()
         state.update(head)

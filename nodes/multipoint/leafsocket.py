@@ -104,7 +104,7 @@ class LeafSocket(RootedSocket):
                 if self._core.requested(link, time.monotonic()):
                     self.note_door()
                 else:
-                    self._connections.pop(link)
+                    self._connections.pop(link, None)
             case Withdrawn():
                 self.withdrawn(link)
             case Joined(membership, answer):

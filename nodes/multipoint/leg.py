@@ -95,6 +95,7 @@ class LegSocket(DataSocket):
 
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to this leaf only (DP-30)."""
+        self.check_data()
         with self.stack.lock:
             assert self._connection
             if not self._connection.link.is_joined:

@@ -12,7 +12,7 @@ from multipoint import constants, kernel
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
 from multipoint.data import DataSocket
-from multipoint.door import Door
+from multipoint.door import MAX_BACKLOG, Door
 from multipoint.errors import WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.kinds import Kind
@@ -24,6 +24,11 @@ from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
+
+
+# Callers who have not asked yet, or wait for the program. More are turned away unheard, lest strangers use up our
+# descriptors; those who say nothing are dropped after a few seconds anyway.
+MAX_UNDECIDED = 2 * MAX_BACKLOG
 
 
 class RootedSocket(DataSocket):
@@ -107,10 +112,18 @@ class RootedSocket(DataSocket):
         return self._listener is not None
 
     def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
+        if len(self._connections) >= MAX_UNDECIDED:
+            sock.close()
+            return
         link = self.enter(peer)
         connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
+        connection.on_end = lambda: self._forget(link)
         self._connections[link] = connection
         connection.pump()
+
+    def _forget(self, link: Link) -> None:
+        """The connection of a caller has ended; if he never asked, nothing else tells."""
+        self._connections.pop(link, None)
 
     def check_idle(self) -> None:
         """Raise WSAENOTSOCK if closed, WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
@@ -188,7 +201,8 @@ class RootedSocket(DataSocket):
 
     def _turn_away(self, link: Link) -> None:
         self.refuse(link)
-        self._connections.pop(link).pump()
+        connection = self._connections.pop(link)
+        connection.pump()
 
     def _reenable_accept(self) -> None:
         self.record(self.memory.enable(NetworkEvent.ACCEPT, self.door.is_calling))

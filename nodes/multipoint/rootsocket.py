@@ -124,7 +124,7 @@ class RootSocket(RootedSocket):
                 if self._core.requested(link, time.monotonic()):
                     self.note_door()
                 else:
-                    self._connections.pop(link)
+                    self._connections.pop(link, None)
             case Withdrawn():
                 self.withdrawn(link)
             case Agreed(answer):
@@ -250,6 +250,7 @@ class RootSocket(RootedSocket):
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to every member; without members the message is gone (DP-20, DP-27)."""
         if self._plane is None or not self._core.members:
+            self.check_data()
             return len(data)
         return self._plane.send(data, self._group, self._authenticator)
 

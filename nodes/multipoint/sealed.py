@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from multipoint.datagram import Authenticator, Datagram, ReplayWindow, decode_datagram, encode_datagram
+from multipoint.datagram import HEAD, VERSION_BYTE, Authenticator, Datagram, ReplayWindow, decode_datagram
 from multipoint.errors import DecodingError
 from multipoint.kernel import Membership
 from multipoint.wire import Endpoint
@@ -47,42 +47,40 @@ class SealedSocket:
 
     def send(self, payload: bytes | bytearray | memoryview, to: Endpoint, authenticator: Authenticator) -> int:
         """Send one message; return its length. Raises OSError."""
-        data = encode_datagram(
-            Datagram(self._session, self._sender, next(self._sequence), bytes(payload)), authenticator
-        )
-        self.sock.sendto(data, (to.host, to.port))
+        # What encode_datagram does, without copying the payload.
+        head = HEAD.pack(VERSION_BYTE, 0, 0, self._sender, self._session, next(self._sequence))
+        self.sock.sendmsg((head, authenticator.tag(head, payload), payload), (), 0, to)
         return len(payload)
 
     def receive(self) -> tuple[bytes, Endpoint]:
         """Return the next genuine message and its sender. Raises OSError, BlockingIOError if none is here."""
         while True:
             data, where = self.sock.recvfrom(MAX_DATAGRAM)
-            sender = Endpoint(where[0], where[1])
+            try:
+                datagram = decode_datagram(data)
+            except DecodingError:
+                self.dropped["garbage"] += 1
+                continue
             with self._lock:
-                datagram, source = self._judge(data, sender)
-            if datagram and source:
-                return datagram.payload, source.address or sender
+                source = self._judge(data, datagram, where[0])
+            if isinstance(source, Source):
+                return datagram.payload, source.address or Endpoint(where[0], where[1])
+            self.dropped[source] += 1
 
-    def _judge(self, data: bytes, sender: Endpoint) -> tuple[Datagram | None, Source | None]:
-        try:
-            datagram = decode_datagram(data)
-        except DecodingError:
-            return self._drop("garbage")
+    def _judge(self, data: bytes, datagram: Datagram, host: str) -> Source | str:
+        """Return whose datagram this is, or why it is nobody's."""
         source = self.sources.get(datagram.sender) or self._newcomer()
         if datagram.session != self._session or source is None:
-            return self._drop("stranger")
-        if source.host is not None and source.host != sender.host:
-            return self._drop("wrong host")
+            return "stranger"
+        if source.host is not None and source.host != host:
+            return "wrong host"
         if not source.authenticator.is_genuine(data):
-            return self._drop("forged")
+            return "forged"
         if not source.window.admit(datagram.sequence):
-            return self._drop("replayed")
-        self.sources.setdefault(datagram.sender, source)
-        return datagram, source
+            return "replayed"
+        if self.anyone:
+            self.sources.setdefault(datagram.sender, source)
+        return source
 
     def _newcomer(self) -> Source | None:
         return Source(self.anyone, None) if self.anyone else None
-
-    def _drop(self, why: str) -> tuple[None, None]:
-        self.dropped[why] += 1
-        return None, None

@@ -40,6 +40,7 @@ class MultipointSocket:
         self.entry = entry
         self.kind = kind
         self.family = kernel.FAMILIES[entry.family]
+        self.max_message = entry.max_message
         self.is_blocking = True
         self.is_closed = False
         self.options = Choices()

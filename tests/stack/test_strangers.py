@@ -1,0 +1,100 @@
+"""Who doesn't belong at a control port: never raises, never blocks another peer, is forgotten."""
+
+import os
+import resource
+import socket
+
+import pytest
+from tests.stack.network import isolated
+from tests.stack.people import PATIENCE_S, a_leaf, a_root, admit, code_of
+
+from multipoint import constants as c
+from multipoint import wire
+from multipoint.kinds import JoinRole, Plane, ProviderClass
+from multipoint.sockets import MultipointSocket
+from multipoint.stack import Stack
+
+JOIN = wire.encode(wire.Hello()) + wire.encode(
+    wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, wire.Endpoint("127.0.0.1", 1))
+)
+
+
+def call(root: MultipointSocket, said: bytes) -> socket.socket:
+    caller = socket.create_connection(root.local_address, PATIENCE_S)
+    caller.sendall(said)
+    return caller
+
+
+def is_turned_away(caller: socket.socket) -> bool:
+    """Wait until the other side hangs up; whatever it says before doesn't count."""
+    try:
+        while caller.recv(1000):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.requirement("AC-09", "JL-53", "D-62")
+@pytest.mark.parametrize(
+    "said",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100_000, JOIN[:-1] + b"\xff" * 5000, JOIN + JOIN, os.urandom(200)],
+    ids=["http", "zeros", "broken join", "two joins", "random"],
+)
+@isolated
+def test_nonsense_at_the_control_port_is_turned_away(said: bytes) -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        silent = call(root, b"")
+        assert is_turned_away(call(root, said))
+        leg = admit(root, a_leaf(stack))
+        assert leg.peer_address
+        silent.close()
+
+
+@isolated
+def test_those_turned_away_leave_nothing_behind() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        for _ in range(50):
+            assert is_turned_away(call(root, b"nonsense"))
+        # The stack's thread holds the lock until the last of them is forgotten.
+        with stack.lock:
+            assert not root._connections  # type: ignore[attr-defined]
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counting descriptors
+        for _ in range(50):
+            leaf = a_leaf(stack)
+            leg = admit(root, leaf)
+            leaf.close()
+            leg.close()
+        admit(root, a_leaf(stack))
+        assert len(os.listdir("/proc/self/fd")) <= before + 20  # noqa: PTH208
+
+
+@pytest.mark.requirement("AC-17")
+@isolated
+def test_listener_outlives_a_lack_of_descriptors() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        leaf.bind(("127.0.0.1", 0))
+        caller = socket.socket()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(int(number) for number in os.listdir("/proc/self/fd"))  # noqa: PTH208
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+        caller.connect(root.local_address)
+        caller.sendall(b"nonsense")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert is_turned_away(caller)
+        admit(root, leaf)
+
+
+@isolated
+def test_stream_cut_at_each_byte_is_turned_away_or_withdrawn() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        for cut in range(len(JOIN) + 1):
+            caller = call(root, JOIN[:cut])
+            caller.shutdown(socket.SHUT_WR)
+            assert is_turned_away(caller)
+        root.set_blocking(False)
+        assert code_of(root.accept) == c.WSAEWOULDBLOCK
