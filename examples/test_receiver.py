@@ -16,10 +16,11 @@ SENDER = 'import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b"hello", 
 
 def test_receiver_joins_hears_and_leaves(lab: Lab, expect: Expectations) -> None:
     leaf = lab.leaves[0]
-    leaf.run("sh", "-c", 'python3 -c "$0" > /dev/null 2>&1 &', RECEIVER)
+    receiver = leaf.start("python3", "-c", RECEIVER)
     expect.igmp_join(leaf, "239.1.2.3")
     expect.bridge_joined(leaf, "239.1.2.3")
     lab.root.run("python3", "-c", SENDER)
     expect.forwarded(leaf, payload=b"hello", by=lab.root)
+    assert receiver.result().status == 0
     expect.igmp_leave(leaf, "239.1.2.3")
     expect.bridge_forgot(leaf, "239.1.2.3")

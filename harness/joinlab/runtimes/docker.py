@@ -35,6 +35,8 @@ __all__ = ["DockerRuntime", "engine_problem"]
 LAST_WORDS_S = 5
 LAST_WORDS_LINES = 3
 
+# docker refuses -t where the input is no terminal, and who runs the command is known only when it runs.
+ENTER = 'if [ -t 0 ]; then exec docker exec -it "$@"; else exec docker exec -i "$@"; fi'
 SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 
 
@@ -75,7 +77,7 @@ class DockerRuntime:
 
     def shell(self, node: str) -> list[str]:
         """Return the command that opens a shell in a node."""
-        return ["docker", "exec", "-it", self._containers[node], "sh", "-c", SHELL]
+        return ["sh", "-c", ENTER, "enter", self._containers[node], "sh", "-c", SHELL]
 
     @engine_errors()
     def stop(self) -> None:
