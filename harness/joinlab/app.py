@@ -7,7 +7,7 @@ May not know: how a lab is built.
 """
 
 import signal as signals
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -116,9 +116,7 @@ class App:
 
     def socket(self, provider: Provider, *flags: Flag, family: Family = Family.IPV4, group: int = 0) -> "RemoteSocket":
         """WSASocket."""
-        handle = self.call(
-            "WSASocket", family=family, type=provider.type, protocol=provider.protocol, flags=list(flags), group=group
-        )
+        handle = self.call("WSASocket", family=family, provider=provider, flags=list(flags), group=group)
         return RemoteSocket(self, handle)
 
     def kill(self, signal: int = signals.SIGKILL) -> None:
@@ -195,11 +193,13 @@ class RemoteSocket:
         *,
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
+        sources: Sequence[str] | None = None,
     ) -> Call["RemoteSocket"]:
         """Start WSAJoinLeaf."""
-        pending = self._start(
-            "WSAJoinLeaf", address=list(to), role=role, caller_data=caller_data, callee_capacity=callee_capacity
-        )
+        arguments: dict[str, Any] = {"address": list(to), "role": role}
+        if sources is not None:
+            arguments["sources"] = list(sources)
+        pending = self._start("WSAJoinLeaf", **arguments, caller_data=caller_data, callee_capacity=callee_capacity)
         return Call(pending, lambda value: RemoteSocket(self.app, value["socket"]))
 
     def join_leaf(
@@ -209,9 +209,13 @@ class RemoteSocket:
         *,
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
+        sources: Sequence[str] | None = None,
     ) -> "RemoteSocket":
-        """WSAJoinLeaf: on a c_root the result is a leg, on a c_leaf the socket itself."""
-        call = self.start_join_leaf(to, role, caller_data=caller_data, callee_capacity=callee_capacity)
+        """WSAJoinLeaf: on a c_root the result is a leg, on a c_leaf the socket itself.
+
+        ``sources``: whom an SSM receiver wants to hear.
+        """
+        call = self.start_join_leaf(to, role, caller_data=caller_data, callee_capacity=callee_capacity, sources=sources)
         return call.result()
 
     @property
@@ -254,6 +258,10 @@ class RemoteSocket:
     def set_nonblocking(self, nonblocking: bool = True) -> None:
         """ioctlsocket with FIONBIO."""
         self._call("ioctlsocket", nonblocking=nonblocking)
+
+    def control(self, code: str, data: bytes = b"", room: int = 0) -> bytes:
+        """WSAIoctl by the name of its code ("SIO_GET_QOS"); bytes go in, at most ``room`` come out."""
+        return bytes(self._call("WSAIoctl", code=code, data=data, room=room))
 
     def option(self, level: str, name: str) -> int:
         """getsockopt of an option that is a number."""

@@ -5,7 +5,7 @@ They travel by name and are spelled as the documentation spells them; the stack 
 May not know: sockets, channels.
 """
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 
 class Flag(StrEnum):
@@ -60,14 +60,10 @@ class Family(StrEnum):
     IPV6 = "AF_INET6"
 
 
-class Provider(Enum):
-    """A row of the stack's catalogue, as WSASocket is asked for it: type, protocol, and whether it is rooted."""
+class Provider(StrEnum):
+    """The rows of the stack's catalogue, one for each quadrant of the taxonomy."""
 
-    # Any-source IP multicast: nonrooted control, nonrooted data.
-    MCAST = ("SOCK_DGRAM", "IPPROTO_UDP")
-    # Point-to-multipoint: rooted control, rooted data.
-    P2MP = ("SOCK_SEQPACKET", 0)
-
-    def __init__(self, type: str, protocol: str | int) -> None:
-        self.type = type
-        self.protocol = protocol  # 0: any
+    MCAST = "MCAST"  # IP multicast, any source: nonrooted control, nonrooted data
+    SSM = "SSM"  # source-specific multicast: nonrooted control, rooted data
+    P2MP = "P2MP"  # point-to-multipoint, as ATM has it: rooted control, rooted data
+    CONF = "CONF"  # conference, as T.120 has it: rooted control, nonrooted data

@@ -13,6 +13,8 @@ from joinlab_agent.addresses import from_sockaddr, room_for_address, to_sockaddr
 from joinlab_agent.names import code_name, number_of, sum_of
 from joinlab_agent.watching import Watchers
 from multipoint import constants, winsock
+from multipoint.catalogue import CATALOGUE
+from multipoint.flow import QOS
 from multipoint.layouts import WSABUF, WSADATA
 from multipoint.values import Ref, Settings
 
@@ -44,7 +46,9 @@ class Calls:
         return {
             "WSAStartup": self.start_up,
             "WSACleanup": self.clean_up,
+            "WSAGetLastError": self.last_error,
             "WSASocket": self.make_socket,
+            "WSASocket by type": self.choose_socket,
             "bind": self.bind,
             "listen": self.listen,
             "accept": self.accept,
@@ -62,6 +66,7 @@ class Calls:
             "setsockopt": self.set_option,
             "getsockopt": self.option,
             "ioctlsocket": self.set_nonblocking,
+            "WSAIoctl": self.control,
             "watch": self.watch,
         }
 
@@ -74,8 +79,20 @@ class Calls:
         """End the stack's use."""
         _check(winsock.WSACleanup())
 
-    def make_socket(self, family: str, type: str, protocol: str | int, flags: list[str], group: int = 0) -> int:
-        """Make a socket, give its handle."""
+    def last_error(self) -> str | None:
+        """Return the last error of the thread that happens to make this call."""
+        return code_name(winsock.WSAGetLastError())
+
+    def make_socket(self, family: str, provider: str, flags: list[str], group: int = 0) -> int:
+        """Make a socket of a row of the catalogue ("P2MP"), give its handle."""
+        info = next(
+            entry.info() for entry in CATALOGUE if entry.provider.name == provider and entry.family == number_of(family)
+        )
+        from_info = constants.FROM_PROTOCOL_INFO
+        return _handle(winsock.WSASocket(from_info, from_info, from_info, info, group, sum_of(flags)))
+
+    def choose_socket(self, family: str, type: str, protocol: str | int, flags: list[str], group: int = 0) -> int:
+        """Make a socket of the first row of the catalogue that fits, give its handle."""
         number = number_of(protocol) if isinstance(protocol, str) else protocol
         return _handle(winsock.WSASocket(number_of(family), number_of(type), number, None, group, sum_of(flags)))
 
@@ -114,14 +131,18 @@ class Calls:
         role: str,
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
+        sources: list[str] | None = None,
+        flows: bytes | None = None,
     ) -> dict[str, Any]:
-        """Join; where the socket is nonblocking, ``callee data`` asks for the peer's data after FD_CONNECT."""
-        name = to_sockaddr(address)
+        """Join; where the socket is nonblocking, ``callee data`` asks for the peer's data after FD_CONNECT.
+
+        ``sources`` follow the group in the name, as SSM receivers want it; ``flows`` is a packed QOS.
+        """
+        name = b"".join(to_sockaddr([host, port]).pack() for host, port in _names(address, sources or []))
         caller = None if caller_data is None else WSABUF(len(caller_data), caller_data)
         callee = None if callee_capacity is None else WSABUF(callee_capacity, bytearray(callee_capacity))
-        joined = _handle(
-            winsock.WSAJoinLeaf(socket, name, len(name.pack()), caller, callee, None, None, number_of(role))
-        )
+        qos = None if flows is None else QOS.unpack(flows)
+        joined = _handle(winsock.WSAJoinLeaf(socket, name, len(name), caller, callee, qos, None, number_of(role)))
         if callee is not None:
             self._callee_data[joined] = callee
         if joined != socket:
@@ -191,6 +212,13 @@ class Calls:
         """Set FIONBIO."""
         _check(winsock.ioctlsocket(socket, constants.FIONBIO, Ref(int(nonblocking))))
 
+    def control(self, socket: int, code: str, data: bytes = b"", room: int = 0) -> bytes:
+        """Make an ioctl by the name of its code; bytes go in and come out."""
+        out, length = bytearray(room), Ref(0)
+        number = number_of(code)
+        _check(winsock.WSAIoctl(socket, number, data or None, len(data), out or None, room, length, None, None))
+        return bytes(out[: length.value])
+
     def watch(self, socket: int, events: list[str], drain: bool = True) -> None:
         """Put network events on record from now on, of this socket and of those that inherit from it."""
         if not self._watchers.watch(socket, sum_of(events), drain):
@@ -234,6 +262,10 @@ class Condition:
 
 def _bytes(buffer: WSABUF) -> bytes:
     return b"" if buffer.buf is None else bytes(buffer.buf[: buffer.len])
+
+
+def _names(group: Address, sources: list[str]) -> list[Address]:
+    return [group, *([source, group[1]] for source in sources)]
 
 
 def _check(result: int) -> int:
