@@ -14,6 +14,9 @@ from joinlab.words import Flag, NetworkEvent, Provider, Role, Verdict
 GROUP = ("239.77.0.1", 5004)
 OTHER_GROUP = ("239.77.0.2", 5004)
 
+# Source-specific groups lie in 232/8 (RFC 4607).
+CHANNEL = ("232.77.0.1", 5006)
+
 # The most connect data that the rooted providers take (JL-13).
 MOST_CONNECT_DATA = 1024
 
@@ -44,13 +47,21 @@ class Stage:
         """Return a zero point for what is done next."""
         return self._trace.mark()
 
-    # Rooted sessions (P2MP)
+    # Rooted sessions: point-to-multipoint, and conferences, where the data plane of all is a leaf's
 
     def open_session(self, root: App) -> RemoteSocket:
         """A root opens a session: a c_root that listens, and whose network events are seen."""
         session = self.open_blocking_session(root)
         session.watch()
         return session
+
+    def open_conference(self, root: App) -> RemoteSocket:
+        """A root opens a conference, in which it speaks and hears like the others."""
+        conference = root.socket(Provider.CONF, Flag.C_ROOT, Flag.D_LEAF)
+        conference.bind()
+        conference.listen()
+        conference.watch()
+        return conference
 
     def open_blocking_session(self, root: App) -> RemoteSocket:
         """A root opens a session on a c_root whose calls wait; no events."""
@@ -59,9 +70,9 @@ class Stage:
         session.listen()
         return session
 
-    def new_leaf(self, leaf: App) -> RemoteSocket:
+    def new_leaf(self, leaf: App, provider: Provider = Provider.P2MP) -> RemoteSocket:
         """A leaf's socket, not joined yet, its network events seen."""
-        socket = self.blocking_leaf(leaf)
+        socket = leaf.socket(provider, Flag.C_LEAF, Flag.D_LEAF)
         socket.watch()
         return socket
 
@@ -87,9 +98,9 @@ class Stage:
         door.close()
         return self.prove_joined(leg, member, asked)
 
-    def admit(self, session: RemoteSocket, leaf: App) -> Membership:
+    def admit(self, session: RemoteSocket, leaf: App, provider: Provider = Provider.P2MP) -> Membership:
         """A leaf asks the root to let it in, and the root does."""
-        member, asked = self.new_leaf(leaf), self.now()
+        member, asked = self.new_leaf(leaf, provider), self.now()
         member.join_leaf(session.local_address)
         self._expect.event(session, NetworkEvent.ACCEPT, error=0, since=asked)
         leg = session.accept(Verdict.ACCEPT).socket
@@ -121,6 +132,26 @@ class Stage:
         if role is not Role.SENDER_ONLY:
             self._expect.igmp_join(app.node, group[0], version=self._igmp, since=asked)
             self._expect.bridge_joined(app.node, group[0], since=asked)
+        return socket
+
+    # Channels (SSM)
+
+    def open_channel(self, source: App) -> RemoteSocket:
+        """A source opens its channel."""
+        socket, asked = source.socket(Provider.SSM, Flag.C_LEAF, Flag.D_ROOT), self.now()
+        socket.watch()
+        socket.join_leaf(CHANNEL, Role.SENDER_ONLY)
+        self._expect.event(socket, NetworkEvent.CONNECT, error=0, since=asked)
+        return socket
+
+    def tune_in(self, app: App, *sources: App) -> RemoteSocket:
+        """An app joins the channels of these sources; the proof is the host's report, which names them with IGMPv3."""
+        socket, asked = app.socket(Provider.SSM, Flag.C_LEAF, Flag.D_LEAF), self.now()
+        socket.watch()
+        socket.join_leaf(CHANNEL, Role.RECEIVER_ONLY, sources=[source.host for source in sources])
+        self._expect.event(socket, NetworkEvent.CONNECT, error=0, since=asked)
+        self._expect.igmp_join(app.node, CHANNEL[0], version=self._igmp, since=asked)
+        self._expect.bridge_joined(app.node, CHANNEL[0], since=asked)
         return socket
 
     def plain_sender(self, app: App) -> RemoteSocket:
