@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from multipoint import constants
+from multipoint.bucket import Fate
 from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.kinds import JoinRole
@@ -144,7 +145,7 @@ class DataSocket(MultipointSocket):
     def send(self, data: Buffer, to: Address | None = None) -> int:
         """Send one message; return its length."""
         # As in receive: the common case first.
-        if self._is_open_for_sending and len(data) <= self.max_message:
+        if self._is_open_for_sending and len(data) <= self.max_message and not self.quality.is_shaped:
             try:
                 return self.send_now(data, to)
             except BlockingIOError:
@@ -155,6 +156,8 @@ class DataSocket(MultipointSocket):
                 raise self.translated(reason) from reason
         self._check_send(data)
         deadline = self._deadline(self.options.send_timeout_s)
+        if not self._conforms(len(data), deadline):
+            return len(data)
         while True:
             try:
                 return self.send_now(data, to)
@@ -172,6 +175,27 @@ class DataSocket(MultipointSocket):
     @property
     def _is_open_for_sending(self) -> bool:
         return not (self.is_closed or self.is_send_shut or self.role is RECEIVER_ONLY) and self.ended is None
+
+    def _conforms(self, size: int, deadline: float | None) -> bool:
+        """Wait until a message may go; False if it is to be dropped (QS-27, QS-30)."""
+        while True:
+            fate, when = self.quality.offer(size, time.monotonic())
+            if fate is Fate.TOO_LONG:
+                raise error(constants.WSAEMSGSIZE, "longer than the flow allows", length=size)
+            if fate is not Fate.HOLD:
+                return fate is Fate.SEND
+            if not self.is_blocking:
+                self._tell_room_at(when)
+                raise WouldBlock(constants.WSAEWOULDBLOCK, "no tokens to send")
+            if deadline is not None and when > deadline:
+                raise error(constants.WSAETIMEDOUT, "no tokens in time")
+            self.wait_for_kernel(None, 0, max(0.0, when - time.monotonic()), lambda: self.ended is not None)
+            self._check_send(b"")
+
+    def _tell_room_at(self, when: float) -> None:
+        with self.stack.lock:
+            self.memory.enable(NetworkEvent.WRITE)
+            self.stack.reactor.call_at(when, lambda: self.record(self.memory.tell(NetworkEvent.WRITE, True)))
 
     def _check_send(self, data: Buffer) -> None:
         self.check_open()

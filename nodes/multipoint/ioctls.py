@@ -6,7 +6,8 @@ May not know: pointers; how sockets do it.
 from collections.abc import Callable, Mapping
 
 from multipoint import constants
-from multipoint.errors import error
+from multipoint.errors import DecodingError, error
+from multipoint.flow import QOS
 from multipoint.sockets import MultipointSocket
 
 LONG = 4
@@ -51,12 +52,26 @@ def _at_mark(sock: MultipointSocket, given: bytes) -> bytes:
     return (1).to_bytes(LONG, "little")
 
 
+def _set_qos(sock: MultipointSocket, given: bytes) -> bytes:
+    try:
+        sock.set_qos(QOS.unpack(given))
+    except DecodingError as reason:
+        raise error(constants.WSAEFAULT, str(reason)) from reason
+    return b""
+
+
+def _get_qos(sock: MultipointSocket, given: bytes) -> bytes:
+    return sock.get_qos().pack()
+
+
 _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.FIONBIO: _set_blocking,
     constants.FIONREAD: _bytes_queued,
     constants.SIOCATMARK: _at_mark,
     constants.SIO_MULTIPOINT_LOOPBACK: _set_loopback,
     constants.SIO_MULTICAST_SCOPE: _set_scope,
+    constants.SIO_SET_QOS: _set_qos,
+    constants.SIO_GET_QOS: _get_qos,
 }
 # QS-13, IO-19
 _REFUSED = frozenset({constants.SIO_SET_GROUP_QOS, constants.SIO_GET_GROUP_QOS, constants.SIO_ENABLE_CIRCULAR_QUEUEING})

@@ -6,6 +6,7 @@ What is decided about the session is decided in ``leaf``. May not know: the stat
 import socket
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, planes
@@ -16,6 +17,7 @@ from multipoint.datagram import Authenticator
 from multipoint.door import Door
 from multipoint.errors import error, from_kernel_at_join
 from multipoint.events import possible_events
+from multipoint.flow import QOS
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.link import Chatted, Event, Joined, Link, Parted, Refused, Requested, Withdrawn
@@ -41,6 +43,7 @@ class LeafSocket(RootedSocket):
         self._target: Endpoint | None = None
         self._request: JoinRequest | None = None
         self._join_code: int | None = None
+        self._flows_before = QOS()
 
     @property
     def door(self) -> Door:
@@ -57,8 +60,9 @@ class LeafSocket(RootedSocket):
             self.check_caller_data(request.caller_data)
             self._core.check_join()
             root = self.check_target(address)
+            self._flows_before = self.set_qos_in_join(request)
             self.bind_if_needed()
-            self._ask(root, request)
+            self._ask(root, replace(request, qos=self.specified_qos()))
             return self._wait_for_root() if self.is_blocking else self
 
     def _ask(self, root: Endpoint, request: JoinRequest) -> None:
@@ -90,6 +94,9 @@ class LeafSocket(RootedSocket):
         request, self._request = self._request, None
         assert request
         request.deliver(callee_data)
+        if code:
+            # QS-04
+            self.set_qos(self._flows_before)
         self._join_code = self.last_error = code
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()
@@ -108,6 +115,8 @@ class LeafSocket(RootedSocket):
             case Withdrawn():
                 self.withdrawn(link)
             case Joined(membership, answer):
+                if answer and answer.qos:
+                    self.quality.note(answer.qos)
                 self._joined(membership, answer.callee_data if answer else b"")
             case Refused(code):
                 self._core.failed()
@@ -188,6 +197,9 @@ class LeafSocket(RootedSocket):
         link = connection.link
         self._core = listening.admit(link, connection.local, verdict.callee_data, verdict.qos, time.monotonic())
         self.role = self._core.role
+        if link.request and link.request.qos:
+            # QS-43: what the root sends is what we receive.
+            self.quality.note(QOS.of(link.request.qos.ReceivingFlowspec, link.request.qos.SendingFlowspec))
         self.bound = connection.local
         self._connection = connection
         connection.on_event = lambda event: self.handle(link, event)

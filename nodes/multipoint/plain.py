@@ -15,6 +15,7 @@ from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.data import Buffer, DataSocket, Message
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
+from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind, ProviderClass
 from multipoint.memberships import Change, Memberships, Place
 from multipoint.values import Address, JoinRequest
@@ -69,15 +70,16 @@ class PlainSocket(DataSocket):
             for source in request.sources:
                 if _is_group(source) or ip_address(source).is_unspecified:
                     raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
+            before = self.set_qos_in_join(request)
             self._bind_for(group, request.role)
-            return self._join(group, request)
+            return self._join(group, request, before)
 
     def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
         """JL-20: a receiver that is not bound takes the group's port, for another could never hear it."""
         if self.bound is None:
             self._bind(Endpoint(WILDCARDS[self.family], group.port if role.receives else 0))
 
-    def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
+    def _join(self, group: Endpoint, request: JoinRequest, before: QOS) -> "PlainSocket":
         self.memory.start_join()
         code = self._take_membership(group, request)
         request.deliver(b"")
@@ -85,6 +87,9 @@ class PlainSocket(DataSocket):
             self.group, self.role = group, request.role
             assert self.kind
             self.memory.possible = possible_events(self.kind, request.role)
+        else:
+            # QS-04
+            self.set_qos(before)
         self.last_error = code
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()

@@ -3,6 +3,7 @@
 May not know: what a session is, or which end of it this is; ``rootsocket`` and ``leafsocket`` say.
 """
 
+import copy
 import socket
 from abc import abstractmethod
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from multipoint.data import DataSocket
 from multipoint.door import MAX_BACKLOG, Door
 from multipoint.errors import WouldBlock, error
 from multipoint.events import NetworkEvent
+from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind
 from multipoint.link import Event, Link
 from multipoint.plain import WILDCARDS, bind_in_range
@@ -170,7 +172,8 @@ class RootedSocket(DataSocket):
         assert link.request
         capacity = min(link.request.capacity, MAX_CONNECT_DATA)
         local = self._connections[link].local
-        return Caller(link.peer, link.request.caller_data, link.request.qos, local, capacity)
+        # A copy, for the function may change it (AC-27).
+        return Caller(link.peer, link.request.caller_data, copy.deepcopy(link.request.qos), local, capacity)
 
     def _check_still_here(self, link: Link) -> None:
         """AC-18: it gave up while the condition function ran."""
@@ -197,6 +200,9 @@ class RootedSocket(DataSocket):
         if caller and len(verdict.callee_data) > caller.capacity:
             self._turn_away(link)
             raise error(constants.WSAEFAULT, "more callee data than the caller takes", most=caller.capacity)
+        if verdict.qos and link.request and link.request.qos:
+            # QS-20: what is asked for may be reduced, not raised; the request stays queued.
+            check_reduced(link.request.qos, verdict.qos)
         return self.admit(self._connections.pop(link), verdict)
 
     def _turn_away(self, link: Link) -> None:

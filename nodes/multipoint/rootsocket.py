@@ -6,6 +6,7 @@ What is decided about the session is decided in ``root``. May not know: the stat
 import socket
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, planes
@@ -15,6 +16,7 @@ from multipoint.data import Buffer, Message
 from multipoint.datagram import Authenticator
 from multipoint.door import Door
 from multipoint.errors import error, from_kernel_at_join
+from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kernel import source_towards
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
@@ -44,6 +46,7 @@ class RootSocket(RootedSocket):
         self._authenticator = Authenticator(self._group_key)
         self._legs: dict[Link, LegSocket] = {}
         self._joining: tuple[LegSocket, JoinRequest] | None = None
+        self._flows_before = QOS()
         stack.groups.add(self._group)
 
     @property
@@ -62,8 +65,12 @@ class RootSocket(RootedSocket):
             self._core.check_invitation()
             leaf = self.check_target(address)
             self._core.check_leaf(leaf)
+            if self._core.members:
+                # QS-35: the session has its flows from the first join on.
+                request = replace(request, qos=None)
+            self._flows_before = self.set_qos_in_join(request)
             self.bind_if_needed()
-            leg = self._invite(leaf, request)
+            leg = self._invite(leaf, replace(request, qos=self.specified_qos()))
             return self._wait_for(leg) if self.is_blocking else leg
 
     def _invite(self, leaf: Endpoint, request: JoinRequest) -> LegSocket:
@@ -109,6 +116,8 @@ class RootSocket(RootedSocket):
         self._joining = None
         request.deliver(callee_data)
         if code:
+            # QS-04
+            self.set_qos(self._flows_before)
             self._legs.pop(link, None)
             leg.failed(code)
         self.last_error = code
@@ -193,7 +202,8 @@ class RootSocket(RootedSocket):
             connection.pump()
             raise self.translated(reason) from reason
         try:
-            member = self._core.admit(connection.link, verdict.callee_data, verdict.qos, time.monotonic())
+            granted = self._granted(connection.link, verdict.qos)
+            member = self._core.admit(connection.link, verdict.callee_data, granted, time.monotonic())
         except OSError:
             connection.pump()
             raise
@@ -201,6 +211,14 @@ class RootSocket(RootedSocket):
         self._welcome(leg, connection, member)
         connection.pump()
         return leg
+
+    def _granted(self, link: Link, decided: QOS | None) -> QOS | None:
+        """QS-43: a member's receiving flow is the root's sending flow."""
+        mine = self.specified_qos()
+        asked = decided or (link.request.qos if link.request else None)
+        if mine is None:
+            return asked
+        return QOS.of(asked.SendingFlowspec if asked else FLOWSPEC(), mine.SendingFlowspec)
 
     def refuse(self, link: Link) -> None:
         """Turn a leaf away."""

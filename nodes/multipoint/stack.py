@@ -4,11 +4,13 @@ May not know: handles, and what the Winsock-shaped functions are called.
 """
 
 import secrets
+import socket
 import threading
 from types import TracebackType
 from typing import Self
 
 from multipoint import catalogue, constants
+from multipoint.admission import Budget
 from multipoint.kinds import Plane
 from multipoint.layouts import WSAPROTOCOL_INFO
 from multipoint.leafsocket import LeafSocket
@@ -31,6 +33,7 @@ class Stack:
         self.sockets: set[MultipointSocket] = set()
         # DP-41: the data groups of the sessions whose root is here
         self.groups: set[Endpoint] = set()
+        self._budgets: dict[int, Budget] = {}
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
         self.random_bytes = secrets.token_bytes
@@ -58,6 +61,13 @@ class Stack:
             if kind.control is Plane.ROOT:
                 return RootSocket(self, chosen, kind)
             return LeafSocket(self, chosen, kind)
+
+    def budget(self, interface: int) -> Budget:
+        """Return what is promised of an interface; its capacity is what the settings say, else unlimited (QS-34)."""
+        if interface not in self._budgets:
+            name = socket.if_indextoname(interface) if interface else ""
+            self._budgets[interface] = Budget(self.settings.capacities.get(name))
+        return self._budgets[interface]
 
     def close(self) -> None:
         """End everything: blocking calls, sockets, the thread (SU-09, SU-11)."""

@@ -4,8 +4,8 @@ May not know: sockets, states.
 """
 
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 from multipoint import constants
@@ -47,6 +47,8 @@ class Settings:
     last_port: int = 65535
     # DP-34
     side_chats: bool = True
+    # QS-34: bytes a second that an interface can carry, by its name ("" for the system's choice)
+    capacities: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ namespace with it. ``isolated`` gives a loopback; ``Pair`` two namespaces joined
 ``with pair.left:`` happens in that namespace.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -93,6 +94,7 @@ class Pair:
         _bring_up("lo")
         self.right = Place("10.9.0.2")
         self._join()
+        self._wait_until_it_carries()
 
     def _join(self) -> None:
         # pyroute2 takes a tenth of a second to load; most tests here need no link.
@@ -108,13 +110,17 @@ class Pair:
                 routes.link("set", index=index, state="up")
                 routes.route("add", dst="224.0.0.0/4", oif=index)
 
-    def set_link(self, is_up: bool) -> None:
-        """Take the link down, or bring it up again."""
-        from pyroute2 import IPRoute
-
-        with self.left, IPRoute() as routes:
-            (index,) = routes.link_lookup(ifname="eth0")
-            routes.link("set", index=index, state="up" if is_up else "down")
+    def _wait_until_it_carries(self) -> None:
+        """Send until something arrives: for a moment after both ends are up, the kernel drops what is sent."""
+        with self.right, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+            listener.bind((self.right.address, 0))
+            listener.settimeout(0.005)
+            with self.left, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaker:
+                while True:
+                    speaker.sendto(b"there?", listener.getsockname())
+                    with contextlib.suppress(TimeoutError):
+                        listener.recv(10)
+                        return
 
 
 def _run(writing: int, body: Callable[[], None]) -> None:
