@@ -267,7 +267,7 @@ class DataSocket(MultipointSocket):
         if not self.wait_for_kernel(self.data_descriptor(), events, left, is_over):
             raise error(constants.WSAETIMEDOUT, "nothing came in time")
         if self.is_closed:
-            raise error(constants.WSAEINTR, "the socket was closed during the call")
+            raise self.closed_elsewhere()
 
     @staticmethod
     def _deadline(timeout_s: float | None) -> float | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from multipoint import constants, kernel
 from multipoint.catalogue import Entry
 from multipoint.choices import Choices
+from multipoint.dialects import join_code
 from multipoint.errors import MultipointError, error, from_kernel
 from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
 from multipoint.flow import QOS
@@ -112,6 +113,9 @@ class MultipointSocket:
 
     def check_join(self, flags: int) -> JoinRole:
         """Return the role that the flags of a join mean; raises what step 5 of JL-16 says."""
+        refusal = join_code(self.stack.dialect, self.kind.provider if self.kind else None)
+        if refusal:
+            raise error(refusal, "this dialect's provider has no multipoint", dialect=self.stack.dialect.name)
         if self.kind is None:
             raise error(constants.WSAEINVAL, "is no multipoint socket")
         try:
@@ -301,7 +305,7 @@ class MultipointSocket:
                 return None
             self.changed.wait(left)
             if self.is_closed:
-                raise error(constants.WSAEINTR, "the socket was closed during the call")
+                raise self.closed_elsewhere()
         return answer
 
     def wait_for_kernel(
@@ -330,8 +334,12 @@ class MultipointSocket:
     def translated(self, reason: OSError, code_of: Callable[[int | None], int] = from_kernel) -> MultipointError:
         """Return our error for one of the kernel's; a socket that was closed in between counts as that."""
         if self.is_closed:
-            return error(constants.WSAEINTR, "the socket was closed during the call")
+            return self.closed_elsewhere()
         return error(code_of(reason.errno), str(reason))
+
+    def closed_elsewhere(self) -> MultipointError:
+        """Return the error of a call whose socket another thread has closed (CL-25, DI-12)."""
+        return error(self.stack.dialect.closed_elsewhere, "the socket was closed during the call")
 
     def _bind(self, address: Endpoint) -> None:
         raise self._not_here("bind")

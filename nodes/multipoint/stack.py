@@ -11,6 +11,7 @@ from typing import Self
 
 from multipoint import catalogue, constants
 from multipoint.admission import Budget
+from multipoint.dialects import DIALECTS
 from multipoint.kinds import Plane
 from multipoint.layouts import WSAPROTOCOL_INFO
 from multipoint.leafsocket import LeafSocket
@@ -28,6 +29,7 @@ class Stack:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.dialect = DIALECTS[self.settings.dialect]
         self.lock = threading.RLock()
         self.reactor = Reactor(self.lock)
         self.sockets: set[MultipointSocket] = set()

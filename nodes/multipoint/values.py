@@ -35,6 +35,9 @@ class Ref(Generic[T]):
 class Settings:
     """What can be chosen when the stack is started; times in seconds."""
 
+    # DI-01: "modern", "spec1990" or "ce"
+    dialect: str = "modern"
+
     # JL-43, D-28
     join_timeout_s: float = 30.0
     # CL-21, D-60

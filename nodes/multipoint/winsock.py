@@ -24,6 +24,7 @@ from multipoint.constants import (
     WSA_WAIT_FAILED,
     WSA_WAIT_TIMEOUT,
 )
+from multipoint.dialects import negotiate
 from multipoint.errors import MultipointError, error
 from multipoint.flow import QOS
 from multipoint.handles import Process
@@ -44,7 +45,6 @@ ConditionFunction: TypeAlias = Callable[
     int,
 ]
 
-VERSIONS = (0x0001, 0x0101, 0x0002, 0x0102, 0x0202)
 HIGHEST = 0x0202
 
 _process = Process()
@@ -73,14 +73,13 @@ def _call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def WSAStartup(wVersionRequested: int, lpWSAData: WSADATA | None, *, settings: Settings | None = None) -> int:
     """Start the stack, or count one more user of it; return 0 or the error itself. ``settings`` is our addition."""
-    requested = _version_order(wVersionRequested)
-    supported = [version for version in VERSIONS if _version_order(version) <= requested]
-    if not supported:
+    version = negotiate(wVersionRequested)
+    if version is None:
         return constants.WSAVERNOTSUPPORTED
     if not isinstance(lpWSAData, WSADATA):
         return constants.WSAEFAULT
     _process.start(settings)
-    lpWSAData.wVersion, lpWSAData.wHighVersion = supported[-1], HIGHEST
+    lpWSAData.wVersion, lpWSAData.wHighVersion = version, HIGHEST
     lpWSAData.szDescription, lpWSAData.szSystemStatus = "multipoint", "Running"
     return 0
 
@@ -403,11 +402,6 @@ def address(name: Readable) -> Endpoint:
     """Return host and port from the memory of a sockaddr."""
     family = int.from_bytes(name[:2], "little")
     return _endpoint(pointers.LAYOUTS[family].unpack(name))
-
-
-def _version_order(version: int) -> tuple[int, int]:
-    """The major version is the low byte."""
-    return version & 0xFF, version >> 8 & 0xFF
 
 
 def _name(sock: MultipointSocket, name: object, namelen: object) -> Endpoint:
