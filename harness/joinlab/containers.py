@@ -63,3 +63,12 @@ def _remove(client: "DockerClient", container: str) -> None:
             client.api.inspect_container(container)
             time.sleep(LOOK_EVERY_S)
         raise LabBroken(f"the Docker engine did not remove container {container[:12]} in {GONE_PATIENCE_S:g} s")
+
+
+# docker refuses -t where the input is no terminal, and who runs the command is known only when it runs.
+_ENTER = 'if [ -t 0 ]; then exec docker exec -it "$@"; else exec docker exec -i "$@"; fi'
+
+
+def enter_command(container: str) -> tuple[str, ...]:
+    """Return the command that runs what is added to it in a container, from a terminal or a pipe."""
+    return ("sh", "-c", _ENTER, "enter", container)

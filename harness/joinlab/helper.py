@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from joinlab.base import Progress
+from joinlab.containers import enter_command
 from joinlab.control import SOCKET_IN_CONTAINER, Control
 from joinlab.engine import connect, engine_errors, engine_problem
 from joinlab.errors import UnfitMachine
@@ -65,7 +66,7 @@ def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     except BaseException:
         end()
         raise
-    enter = ("docker", "exec", "-it", _name(control))
+    enter = enter_command(_name(control))
     return RunningKeeper(order.converse(channel), NAME, "you may use the Docker engine", on_close=end, enter=enter)
 
 

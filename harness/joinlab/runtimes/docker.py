@@ -17,7 +17,7 @@ from docker.errors import ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from joinlab.base import Progress
-from joinlab.containers import AT_ONCE, remove_all, with_role
+from joinlab.containers import AT_ONCE, enter_command, remove_all, with_role
 from joinlab.control import Control
 from joinlab.engine import connect, engine_errors, engine_is_in_sight, engine_problem
 from joinlab.errors import LabBroken, UnfitMachine
@@ -35,8 +35,6 @@ __all__ = ["DockerRuntime", "engine_problem"]
 LAST_WORDS_S = 5
 LAST_WORDS_LINES = 3
 
-# docker refuses -t where the input is no terminal, and who runs the command is known only when it runs.
-ENTER = 'if [ -t 0 ]; then exec docker exec -it "$@"; else exec docker exec -i "$@"; fi'
 SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 
 
@@ -77,7 +75,7 @@ class DockerRuntime:
 
     def shell(self, node: str) -> list[str]:
         """Return the command that opens a shell in a node."""
-        return ["sh", "-c", ENTER, "enter", self._containers[node], "sh", "-c", SHELL]
+        return [*enter_command(self._containers[node]), "sh", "-c", SHELL]
 
     @engine_errors()
     def stop(self) -> None:
