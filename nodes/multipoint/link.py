@@ -139,8 +139,8 @@ class Patience:
 
     @property
     def heartbeat_s(self) -> float:
-        """Three may be lost or late before silence is believed."""
-        return self.silence_s / 4
+        """Two may be late before silence is believed; with hundreds of leaves each one counts."""
+        return self.silence_s / 3
 
 
 class Link:

@@ -236,7 +236,7 @@ def test_silence_is_noticed_after_heartbeats_were_sent(end: str) -> None:
         link.wake(now)
         beats += wire.Heartbeat() in _said(link)
     assert now == PATIENCE.silence_s
-    assert beats == 3
+    assert beats == 2
     assert link.events() == [Parted(constants.WSAECONNABORTED)]
 
 
