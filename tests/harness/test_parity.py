@@ -56,8 +56,9 @@ def story(trace: Trace) -> Story:
     threads: dict[str, list[str]] = defaultdict(list)
     for record in trace.records():
         for thread, word in told(record):
-            # Hosts repeat their reports, and v3 hosts at random times.
-            if not threads[thread] or threads[thread][-1] != word or "IGMP" not in thread:
+            # Hosts repeat their reports at random times, and a bridge that hears BLOCK again makes and drops an entry.
+            is_repeated = word in threads[thread] and thread.endswith(("IGMP", "port"))
+            if not is_repeated:
                 threads[thread].append(word)
     return threads
 
@@ -74,7 +75,7 @@ def told(record: Record) -> list[tuple[str, str]]:
         case Kind.EVENT | Kind.DATA if record.name != "FD_WRITE":
             return [(f"{place} socket {facts['socket']}", f"{record.name} {facts.get('error', facts.get('data'))}")]
         case Kind.GROUP:
-            return [(f"port of {record.node}", record.name)]
+            return [(f"{record.node} port", record.name)]
         case Kind.PACKET if isinstance(facts, FrameFacts) and facts.from_node:
             return told_by_packet(record, facts)
         case _:

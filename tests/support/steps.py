@@ -13,6 +13,7 @@ from joinlab.words import Flag, NetworkEvent, Provider, Role, Verdict
 # A group and port of any-source multicast, chosen by these tests.
 GROUP = ("239.77.0.1", 5004)
 OTHER_GROUP = ("239.77.0.2", 5004)
+QUIET_GROUP = ("239.77.0.3", 5004)
 
 # Source-specific groups lie in 232/8 (RFC 4607).
 CHANNEL = ("232.77.0.1", 5006)
