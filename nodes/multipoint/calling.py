@@ -1,0 +1,46 @@
+"""What every Winsock-shaped function does: find its handles in the process, turn an exception into a code.
+
+May not know: the functions.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from multipoint import constants, pointers
+from multipoint.errors import MultipointError, error
+from multipoint.handles import Process
+from multipoint.sockets import MultipointSocket
+from multipoint.wire import Endpoint
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+process = Process()
+
+
+def call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turn an exception into ``failure`` and the thread's last error; refuse before WSAStartup (SU-06, SU-13)."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                _ = process.stack
+                return function(*args, **kwargs)
+            except MultipointError as reason:
+                process.last_error = reason.code
+                return failure
+
+        return called
+
+    return decorate
+
+
+def name_of(sock: MultipointSocket, name: object, namelen: object) -> Endpoint:
+    """Return the address in a name of a call other than a join."""
+    try:
+        return pointers.read_name(name, namelen, sock.entry.family)
+    except MultipointError as reason:
+        # SK-26: outside joins, a wrong family is a wrong pointer.
+        raise error(constants.WSAEFAULT, str(reason)) from reason

@@ -1,0 +1,89 @@
+"""Winsock-shaped: event objects and network events. May not know: when events are recorded."""
+
+from collections.abc import Sequence
+
+from multipoint import constants, pointers
+from multipoint.calling import call, process
+from multipoint.constants import (
+    SOCKET_ERROR,
+    WSA_INFINITE,
+    WSA_INVALID_EVENT,
+    WSA_MAXIMUM_WAIT_EVENTS,
+    WSA_WAIT_EVENT_0,
+    WSA_WAIT_FAILED,
+    WSA_WAIT_TIMEOUT,
+)
+from multipoint.errors import MultipointError, error
+from multipoint.layouts import WSANETWORKEVENTS
+from multipoint.signals import Signal, wait_for_all, wait_for_any
+
+
+@call(WSA_INVALID_EVENT)
+def WSACreateEvent() -> int:
+    """Return a new event object: manual reset, not signalled."""
+    return process.events.add(Signal())
+
+
+@call(False)
+def WSASetEvent(hEvent: int) -> bool:
+    """Signal an event object."""
+    process.events.get(hEvent).set()
+    return True
+
+
+@call(False)
+def WSAResetEvent(hEvent: int) -> bool:
+    """Take its signal back."""
+    process.events.get(hEvent).reset()
+    return True
+
+
+@call(False)
+def WSACloseEvent(hEvent: int) -> bool:
+    """Close an event object."""
+    process.events.get(hEvent)
+    process.events.remove(hEvent)
+    return True
+
+
+@call(SOCKET_ERROR)
+def WSAEventSelect(s: int, hEventObject: int, lNetworkEvents: int) -> int:
+    """Have the event object signalled for these events of the socket, which becomes nonblocking."""
+    sock = process.sockets.get(s)
+    try:
+        signal = process.events.get(hEventObject) if lNetworkEvents else None
+    except MultipointError as reason:
+        # EV-12
+        raise error(constants.WSAEINVAL, "no such event object", handle=hEventObject) from reason
+    sock.select_events(signal, lNetworkEvents)
+    return 0
+
+
+@call(SOCKET_ERROR)
+def WSAEnumNetworkEvents(s: int, hEventObject: int | None, lpNetworkEvents: WSANETWORKEVENTS) -> int:
+    """Store the events recorded for the socket and clear them; reset the event object, if one is given."""
+    sock = process.sockets.get(s)
+    if not isinstance(lpNetworkEvents, WSANETWORKEVENTS):
+        raise pointers.bad_pointer("lpNetworkEvents")
+    events = sock.enumerate_events(process.events.get(hEventObject) if hEventObject else None)
+    lpNetworkEvents.lNetworkEvents = 0
+    for event, code in events.items():
+        lpNetworkEvents.lNetworkEvents |= event
+        lpNetworkEvents.iErrorCode[event.index] = code
+    return 0
+
+
+@call(WSA_WAIT_FAILED)
+def WSAWaitForMultipleEvents(
+    cEvents: int, lphEvents: Sequence[int], fWaitAll: bool, dwTimeout: int, fAlertable: bool
+) -> int:
+    """Wait until one, or all, of up to 64 event objects are signalled. Completion routines are not there yet."""
+    handles = list(lphEvents[:cEvents])
+    if not 1 <= cEvents <= WSA_MAXIMUM_WAIT_EVENTS or len(handles) < cEvents:
+        raise error(constants.WSA_INVALID_PARAMETER, "1 to 64 event objects", count=cEvents)
+    if fWaitAll and len(set(handles)) < len(handles):
+        raise error(constants.WSA_INVALID_PARAMETER, "an event object comes twice")
+    signals = [process.events.get(handle) for handle in handles]
+    timeout_s = None if dwTimeout == WSA_INFINITE else dwTimeout / 1000
+    index = wait_for_all(signals, timeout_s) if fWaitAll else wait_for_any(signals, timeout_s)
+    return WSA_WAIT_TIMEOUT if index is None else WSA_WAIT_EVENT_0 + index

@@ -1,0 +1,63 @@
+"""Winsock-shaped: options and ioctls. May not know: which there are (``sockopts``, ``ioctls``)."""
+
+from multipoint import constants, ioctls, pointers, sockopts
+from multipoint.calling import call, process
+from multipoint.constants import SOCKET_ERROR
+from multipoint.errors import error
+from multipoint.values import Readable, Ref
+
+
+@call(SOCKET_ERROR)
+def setsockopt(s: int, level: int, optname: int, optval: Readable, optlen: int) -> int:
+    """Set an option; Windows' numbers and layouts."""
+    sockopts.set_option(process.sockets.get(s), level, optname, bytes(pointers.read_memory(optval, optlen)))
+    return 0
+
+
+@call(SOCKET_ERROR)
+def getsockopt(s: int, level: int, optname: int, optval: bytearray, optlen: Ref[int]) -> int:
+    """Store an option's value."""
+    value = sockopts.get_option(process.sockets.get(s), level, optname)
+    if not isinstance(optlen, Ref) or not isinstance(optval, bytearray) or min(optlen.value, len(optval)) < len(value):
+        raise pointers.bad_pointer("optval or optlen")
+    optval[: len(value)] = value
+    optlen.value = len(value)
+    return 0
+
+
+@call(SOCKET_ERROR)
+def ioctlsocket(s: int, cmd: int, argp: Ref[int]) -> int:
+    """FIONBIO, FIONREAD, SIOCATMARK."""
+    sock = process.sockets.get(s)
+    if not isinstance(argp, Ref):
+        raise pointers.bad_pointer("argp")
+    answer = ioctls.control(sock, cmd, argp.value.to_bytes(4, "little"))
+    if answer:
+        argp.value = int.from_bytes(answer, "little")
+    return 0
+
+
+@call(SOCKET_ERROR)
+def WSAIoctl(
+    s: int,
+    dwIoControlCode: int,
+    lpvInBuffer: Readable | None,
+    cbInBuffer: int,
+    lpvOutBuffer: bytearray | None,
+    cbOutBuffer: int,
+    lpcbBytesReturned: Ref[int] | None,
+    lpOverlapped: None,
+    lpCompletionRoutine: None,
+) -> int:
+    """Carry out an ioctl; overlapped ones are not there yet, so both last parameters are None."""
+    sock = process.sockets.get(s)
+    if not isinstance(lpcbBytesReturned, Ref):
+        raise pointers.bad_pointer("lpcbBytesReturned")
+    answer = ioctls.control(sock, dwIoControlCode, bytes(pointers.read_memory(lpvInBuffer, cbInBuffer)))
+    room = pointers.write_memory(lpvOutBuffer, cbOutBuffer) if answer else memoryview(b"")
+    lpcbBytesReturned.value = len(answer)
+    if len(room) < len(answer):
+        raise error(constants.WSAEFAULT, "the output buffer is too small", needed=len(answer))
+    if answer:
+        room[: len(answer)] = answer
+    return 0

@@ -1,0 +1,60 @@
+"""Winsock-shaped: start and end, last error, catalogue. May not know: sockets."""
+
+from collections.abc import Sequence
+
+from multipoint import catalogue, constants, pointers
+from multipoint.calling import call, process
+from multipoint.constants import SOCKET_ERROR
+from multipoint.dialects import negotiate
+from multipoint.errors import error
+from multipoint.layouts import WSADATA
+from multipoint.values import Ref, Settings
+
+HIGHEST = 0x0202
+
+
+def WSAStartup(wVersionRequested: int, lpWSAData: WSADATA | None, *, settings: Settings | None = None) -> int:
+    """Start the stack, or count one more user of it; return 0 or the error itself. ``settings`` is our addition."""
+    version = negotiate(wVersionRequested)
+    if version is None:
+        return constants.WSAVERNOTSUPPORTED
+    if not isinstance(lpWSAData, WSADATA):
+        return constants.WSAEFAULT
+    process.start(settings)
+    lpWSAData.wVersion, lpWSAData.wHighVersion = version, HIGHEST
+    lpWSAData.szDescription, lpWSAData.szSystemStatus = "multipoint", "Running"
+    return 0
+
+
+@call(SOCKET_ERROR)
+def WSACleanup() -> int:
+    """End one use of the stack; the last one closes all sockets without a word to their peers."""
+    process.clean_up()
+    return 0
+
+
+def WSAGetLastError() -> int:
+    """Return the code of the calling thread's last failure."""
+    return process.last_error
+
+
+def WSASetLastError(iError: int) -> None:
+    """Set the calling thread's last error."""
+    process.last_error = iError
+
+
+@call(SOCKET_ERROR)
+def WSAEnumProtocols(
+    lpiProtocols: Sequence[int] | None, lpProtocolBuffer: bytearray | None, lpdwBufferLength: Ref[int]
+) -> int:
+    """Write the catalogue's entries into the buffer; return their number (SU-14, SU-15)."""
+    entries = catalogue.visible(lpiProtocols)
+    packed = b"".join(entry.pack() for entry in entries)
+    if not isinstance(lpdwBufferLength, Ref):
+        raise pointers.bad_pointer("lpdwBufferLength")
+    room = 0 if lpProtocolBuffer is None else min(lpdwBufferLength.value, len(lpProtocolBuffer))
+    if lpProtocolBuffer is None or room < len(packed):
+        lpdwBufferLength.value = len(packed)
+        raise error(constants.WSAENOBUFS, "the buffer is too small", needed=len(packed))
+    lpProtocolBuffer[: len(packed)] = packed
+    return len(entries)
