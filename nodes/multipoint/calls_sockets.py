@@ -91,6 +91,33 @@ def WSAJoinLeaf(
 
 
 @call(SOCKET_ERROR)
+def connect(s: int, name: Name | None, namelen: int) -> int:
+    """Choose whom plain sockets send to and hear; WSAEOPNOTSUPP on rooted ones (SK-24)."""
+    sock = process.sockets.get(s)
+    sock.connect(name_of(sock, name, namelen))
+    return 0
+
+
+@call(SOCKET_ERROR)
+def WSAConnect(
+    s: int,
+    name: Name | None,
+    namelen: int,
+    lpCallerData: WSABUF | None,
+    lpCalleeData: WSABUF | None,
+    lpSQOS: QOS | None,
+    lpGQOS: QOS | None,
+) -> int:
+    """As connect; connect data is ignored on connectionless sockets, lpGQOS has to be NULL."""
+    if lpGQOS is not None:
+        raise error(constants.WSAEINVAL, "lpGQOS is reserved")
+    sock = process.sockets.get(s)
+    sock.connect(name_of(sock, name, namelen))
+    pointers.store_result(lpCalleeData, b"")
+    return 0
+
+
+@call(SOCKET_ERROR)
 def shutdown(s: int, how: int) -> int:
     """End one direction, or both; on a c_root that ends the session."""
     process.sockets.get(s).shutdown(how)

@@ -264,7 +264,13 @@ class DataSocket(MultipointSocket):
 
     def _wait(self, events: int, deadline: float | None, is_over: Callable[[], bool]) -> None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not self.wait_for_kernel(self.data_descriptor(), events, left, is_over):
+        descriptor = self.data_descriptor()
+
+        def is_enough() -> bool:
+            # Asked under the lock: a data plane that has opened since we looked will not wake us any more.
+            return is_over() or (descriptor is None and self.data_socket() is not None)
+
+        if not self.wait_for_kernel(descriptor, events, left, is_enough):
             raise error(constants.WSAETIMEDOUT, "nothing came in time")
         if self.is_closed:
             raise self.closed_elsewhere()

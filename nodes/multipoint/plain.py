@@ -35,6 +35,7 @@ class PlainSocket(DataSocket):
         super().__init__(stack, entry, kind)
         self.inbox: deque[Message] = deque()
         self.group: Endpoint | None = None
+        self._peer: Endpoint | None = None
         self._sock = kernel.datagram_socket(self.family)
         self._memberships = Memberships(self._sock)
 
@@ -51,6 +52,18 @@ class PlainSocket(DataSocket):
             self.bound = bind_in_range(self._sock, address, self.stack)
         except OSError as reason:
             raise self.translated(reason) from reason
+
+    def connect(self, address: Address) -> None:
+        """Send to this address, and hear nobody else, as UDP sockets do."""
+        with self.stack.lock:
+            self.check_open()
+            try:
+                self._sock.connect((address[0], address[1]))
+            except OSError as reason:
+                raise self.translated(reason) from reason
+            self._peer = Endpoint(address[0], address[1])
+            host, port = self._sock.getsockname()[:2]
+            self.bound = Endpoint(host, port)
 
     # Joining
 
@@ -169,7 +182,7 @@ class PlainSocket(DataSocket):
 
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to ``to``, or to the group joined (DP-01, DP-02)."""
-        target = to or self.group
+        target = to or self.group or self._peer
         if target is None:
             raise error(constants.WSAENOTCONN, "no address given, no group joined")
         sent = self._sock.sendto(data, (target[0], target[1]))
@@ -190,8 +203,8 @@ class PlainSocket(DataSocket):
 
     @property
     def peer_address(self) -> Endpoint:
-        """The group (SK-34, D-35)."""
-        return self.group or super().peer_address
+        """The group (SK-34, D-35), or whom the socket is connected to."""
+        return self.group or self._peer or super().peer_address
 
     def _end(self, *, is_abortive: bool) -> None:
         # The kernel gives up the memberships and reports the leave (CL-17).

@@ -242,6 +242,7 @@ class RootSocket(RootedSocket):
             self._core.number, self._group, root, self._group_key, self.stack.settings.side_chats
         )
         self.attend()
+        self.wake()
 
     def _default_host(self) -> str | None:
         """DP-05: the system's choice of interface, if it has one for groups."""

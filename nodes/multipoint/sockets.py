@@ -135,6 +135,10 @@ class MultipointSocket:
         """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT comes."""
         raise self._not_here("WSAJoinLeaf")
 
+    def connect(self, address: Address) -> None:
+        """Choose whom to send to and hear (SK-24)."""
+        raise self._not_here("connect")
+
     def send(self, data: bytes | bytearray | memoryview, to: Address | None = None) -> int:
         """Send one message; return its length."""
         raise self._not_here("send")

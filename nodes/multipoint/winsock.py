@@ -9,7 +9,7 @@ May not know: how anything works; the sockets of ``sockets`` are the real thing.
 """
 
 from multipoint import pointers
-from multipoint.calls_data import recv, recvfrom, send, sendto
+from multipoint.calls_data import WSARecv, WSARecvFrom, WSASend, WSASendTo, recv, recvfrom, send, sendto
 from multipoint.calls_events import (
     WSACloseEvent,
     WSACreateEvent,
@@ -23,11 +23,13 @@ from multipoint.calls_options import WSAIoctl, getsockopt, ioctlsocket, setsocko
 from multipoint.calls_sockets import (
     ConditionFunction,
     WSAAccept,
+    WSAConnect,
     WSAJoinLeaf,
     WSASocket,
     accept,
     bind,
     closesocket,
+    connect,
     getpeername,
     getsockname,
     listen,
@@ -44,6 +46,7 @@ __all__ = [
     "WSAAccept",
     "WSACleanup",
     "WSACloseEvent",
+    "WSAConnect",
     "WSACreateEvent",
     "WSAEnumNetworkEvents",
     "WSAEnumProtocols",
@@ -51,7 +54,11 @@ __all__ = [
     "WSAGetLastError",
     "WSAIoctl",
     "WSAJoinLeaf",
+    "WSARecv",
+    "WSARecvFrom",
     "WSAResetEvent",
+    "WSASend",
+    "WSASendTo",
     "WSASetEvent",
     "WSASetLastError",
     "WSASocket",
@@ -61,6 +68,7 @@ __all__ = [
     "address",
     "bind",
     "closesocket",
+    "connect",
     "getpeername",
     "getsockname",
     "getsockopt",

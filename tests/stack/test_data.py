@@ -215,6 +215,28 @@ def test_side_chats_can_be_switched_off() -> None:
         assert code_of(lambda: leaf.send(b"no", leaf.peer_address)) == c.WSAEOPNOTSUPP
 
 
+@pytest.mark.requirement("DP-19", "DP-21")
+@isolated
+def test_root_that_waits_for_data_before_it_has_a_leaf() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        receiving = Meanwhile(root.receive)
+        admit(root, leaf)
+        leaf.send(b"first")
+        assert receiving.result()[0] == b"first"
+
+
+@pytest.mark.requirement("DP-19", "AC-11")
+@isolated
+def test_member_that_sends_before_the_root_has_confirmed_it() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        for _ in range(100):
+            _, member = invite(root, a_listening_leaf(stack))
+            member.send(b"at once")
+            assert root.receive()[0] == b"at once"
+
+
 @pytest.mark.requirement("DP-27")
 @isolated
 def test_root_without_leaves_sends_to_nobody() -> None:

@@ -340,3 +340,28 @@ def test_wrong_types_are_bad_pointers_and_never_raise(nonsense: object) -> None:
     ):
         assert number(*args) in (c.SOCKET_ERROR, c.INVALID_SOCKET)
         assert ws.WSAGetLastError() in (c.WSAEFAULT, c.WSAENOTSOCK)
+
+
+@pytest.mark.requirement("DP-38", "DP-11", "CL-12", "SK-24")
+@isolated
+def test_several_buffers_are_one_message() -> None:
+    start()
+    left, right = (ws.socket(c.AF_INET, c.SOCK_DGRAM, 0) for _ in range(2))
+    names = bytearray(16), bytearray(16)
+    for s, name in ((left, names[0]), (right, names[1])):
+        assert ws.bind(s, ANYWHERE, 16) == 0
+        assert ws.getsockname(s, name, Ref(16)) == 0
+    assert ws.connect(left, names[1], 16) == 0
+    count, flags = Ref(0), Ref(0)
+    assert ws.WSASend(left, [WSABUF(2, b"ab"), WSABUF(1, b"c")], 2, count, 0, None, None) == 0
+    assert count.value == 3
+    room = [WSABUF(1, bytearray(1)), WSABUF(5, bytearray(5))]
+    sender = bytearray(16)
+    assert ws.WSARecvFrom(right, room, 2, count, flags, sender, Ref(16), None, None) == 0
+    assert (count.value, [bytes(part.buf or b"") for part in room]) == (3, [b"a", b"bc\0\0\0"])
+    assert sender == names[0]
+    assert ws.WSASendTo(right, [WSABUF(2, b"hi")], 1, None, 0, bytes(sender), 16, None, None) == 0
+    assert ws.WSARecv(left, room, 1, count, flags, None, None) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAEMSGSIZE
+    assert ws.connect(a_socket(LEAF), names[1], 16) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAEOPNOTSUPP
