@@ -46,6 +46,10 @@ class Place(Protocol):
         """Return the node's address."""
 
     @property
+    def host6(self) -> str:
+        """Return the node's IPv6 address."""
+
+    @property
     def apps(self) -> Mapping[str, "App"]:
         """Return the apps that run in the node."""
 
@@ -94,6 +98,11 @@ class App:
         return self.node.host
 
     @property
+    def host6(self) -> str:
+        """Return the IPv6 address of the app's node. Raises LabBroken where there is none."""
+        return self.node.host6
+
+    @property
     def is_running(self) -> bool:
         """Tell whether the app's process lives, as far as is known."""
         return self._conversation.is_open
@@ -117,7 +126,7 @@ class App:
     def socket(self, provider: Provider, *flags: Flag, family: Family = Family.IPV4, group: int = 0) -> "RemoteSocket":
         """WSASocket."""
         handle = self.call("WSASocket", family=family, provider=provider, flags=list(flags), group=group)
-        return RemoteSocket(self, handle)
+        return RemoteSocket(self, handle, family)
 
     def kill(self, signal: int = signals.SIGKILL) -> None:
         """Send the process a signal: SIGKILL is a crash, SIGSTOP a hang, SIGCONT its end."""
@@ -144,9 +153,10 @@ class Accepted:
 class RemoteSocket:
     """A socket of an app, by its handle."""
 
-    def __init__(self, app: App, handle: int) -> None:
+    def __init__(self, app: App, handle: int, family: Family = Family.IPV4) -> None:
         self.app = app
         self.handle = handle
+        self.family = family
 
     def __repr__(self) -> str:
         return f"<socket {self.handle} of {self.app!r}>"
@@ -169,7 +179,8 @@ class RemoteSocket:
 
     def bind(self, port: int = 0, host: str | None = None) -> Address:
         """Bind, to the node's own address if no other is given; returns what it is bound to."""
-        self._call("bind", address=[self.app.host if host is None else host, port])
+        own = self.app.host6 if self.family is Family.IPV6 else self.app.host
+        self._call("bind", address=[own if host is None else host, port])
         return self.local_address
 
     def listen(self, backlog: int = 5) -> None:
@@ -200,7 +211,7 @@ class RemoteSocket:
         if sources is not None:
             arguments["sources"] = list(sources)
         pending = self._start("WSAJoinLeaf", **arguments, caller_data=caller_data, callee_capacity=callee_capacity)
-        return Call(pending, lambda value: RemoteSocket(self.app, value["socket"]))
+        return Call(pending, lambda value: self._sibling(value["socket"]))
 
     def join_leaf(
         self,
@@ -271,8 +282,11 @@ class RemoteSocket:
         """setsockopt of an option that is a number."""
         self._call("setsockopt", level=level, option=name, value=value)
 
+    def _sibling(self, handle: int) -> "RemoteSocket":
+        return RemoteSocket(self.app, handle, self.family)
+
     def _accepted(self, value: Mapping[str, Any]) -> Accepted:
-        socket = RemoteSocket(self.app, value["socket"])
+        socket = self._sibling(value["socket"])
         return Accepted(socket, _address(value["peer"]), value.get("caller_data"), value.get("capacity"))
 
     def _start(self, call: str, **arguments: Any) -> Pending[Any]:

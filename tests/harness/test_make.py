@@ -62,7 +62,7 @@ def test_make_alone_lists_each_target_that_has_a_comment() -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("topology=stra", "topology=stra: there is no such topology; there are: star"),
+        ("topology=stra", "topology=stra: there is no such topology; there are: dual star"),
         ("topology=./none.yaml", "topology=./none.yaml: there is no such file"),
         ("leaves=0", "leaves=0: expected 1 to 1022"),
         ("leaves=-1", "leaves=-1: expected 1 to 1022"),

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from joinlab.app import App, RemoteSocket
 from joinlab.expect import Expectations
 from joinlab.trace import Mark, Trace
-from joinlab.words import Flag, NetworkEvent, Provider, Role, Verdict
+from joinlab.words import Family, Flag, NetworkEvent, Provider, Role, Verdict
 
 # A group and port of any-source multicast, chosen by these tests.
 GROUP = ("239.77.0.1", 5004)
 OTHER_GROUP = ("239.77.0.2", 5004)
 QUIET_GROUP = ("239.77.0.3", 5004)
+IPV6_GROUP = ("ff15::77:1", 5004)
 
 # Source-specific groups lie in 232/8 (RFC 4607).
 CHANNEL = ("232.77.0.1", 5006)
@@ -39,10 +40,12 @@ class Membership:
 class Stage:
     """Steps that wait for their proof."""
 
-    def __init__(self, trace: Trace, expect: Expectations, igmp: int) -> None:
+    def __init__(self, trace: Trace, expect: Expectations, igmp: int | None, family: Family = Family.IPV4) -> None:
+        """Prepare steps; ``igmp`` is the version that reports must have, None: any, and MLD over IPv6."""
         self._trace = trace
         self._expect = expect
         self._igmp = igmp
+        self._family = family
 
     def now(self) -> Mark:
         """Return a zero point for what is done next."""
@@ -58,7 +61,7 @@ class Stage:
 
     def open_conference(self, root: App) -> RemoteSocket:
         """A root opens a conference, in which it speaks and hears like the others."""
-        conference = root.socket(Provider.CONF, Flag.C_ROOT, Flag.D_LEAF)
+        conference = root.socket(Provider.CONF, Flag.C_ROOT, Flag.D_LEAF, family=self._family)
         conference.bind()
         conference.listen()
         conference.watch()
@@ -66,24 +69,24 @@ class Stage:
 
     def open_blocking_session(self, root: App) -> RemoteSocket:
         """A root opens a session on a c_root whose calls wait; no events."""
-        session = root.socket(Provider.P2MP, Flag.C_ROOT, Flag.D_ROOT)
+        session = root.socket(Provider.P2MP, Flag.C_ROOT, Flag.D_ROOT, family=self._family)
         session.bind()
         session.listen()
         return session
 
     def new_leaf(self, leaf: App, provider: Provider = Provider.P2MP) -> RemoteSocket:
         """A leaf's socket, not joined yet, its network events seen."""
-        socket = leaf.socket(provider, Flag.C_LEAF, Flag.D_LEAF)
+        socket = leaf.socket(provider, Flag.C_LEAF, Flag.D_LEAF, family=self._family)
         socket.watch()
         return socket
 
     def blocking_leaf(self, leaf: App) -> RemoteSocket:
         """A leaf's socket whose calls wait; no events."""
-        return leaf.socket(Provider.P2MP, Flag.C_LEAF, Flag.D_LEAF)
+        return leaf.socket(Provider.P2MP, Flag.C_LEAF, Flag.D_LEAF, family=self._family)
 
     def open_door(self, leaf: App) -> RemoteSocket:
         """A leaf waits for invitations: a c_leaf that listens."""
-        door = leaf.socket(Provider.P2MP, Flag.C_LEAF, Flag.D_LEAF)
+        door = leaf.socket(Provider.P2MP, Flag.C_LEAF, Flag.D_LEAF, family=self._family)
         door.bind()
         door.listen()
         door.watch()
@@ -126,7 +129,7 @@ class Stage:
 
     def join_group(self, app: App, role: Role = Role.BOTH, group: tuple[str, int] = GROUP) -> RemoteSocket:
         """An app joins an IP group; the proof is the host's report, which a mere sender does not send."""
-        socket, asked = app.socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF), self.now()
+        socket, asked = app.socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF, family=self._family), self.now()
         socket.watch()
         socket.join_leaf(group, role)
         self._expect.event(socket, NetworkEvent.CONNECT, error=0, since=asked)
@@ -139,7 +142,7 @@ class Stage:
 
     def open_channel(self, source: App) -> RemoteSocket:
         """A source opens its channel."""
-        socket, asked = source.socket(Provider.SSM, Flag.C_LEAF, Flag.D_ROOT), self.now()
+        socket, asked = source.socket(Provider.SSM, Flag.C_LEAF, Flag.D_ROOT, family=self._family), self.now()
         socket.watch()
         socket.join_leaf(CHANNEL, Role.SENDER_ONLY)
         self._expect.event(socket, NetworkEvent.CONNECT, error=0, since=asked)
@@ -147,7 +150,7 @@ class Stage:
 
     def tune_in(self, app: App, *sources: App) -> RemoteSocket:
         """An app joins the channels of these sources; the proof is the host's report, which names them with IGMPv3."""
-        socket, asked = app.socket(Provider.SSM, Flag.C_LEAF, Flag.D_LEAF), self.now()
+        socket, asked = app.socket(Provider.SSM, Flag.C_LEAF, Flag.D_LEAF, family=self._family), self.now()
         socket.watch()
         socket.join_leaf(CHANNEL, Role.RECEIVER_ONLY, sources=[source.host for source in sources])
         self._expect.event(socket, NetworkEvent.CONNECT, error=0, since=asked)
@@ -157,4 +160,4 @@ class Stage:
 
     def plain_sender(self, app: App) -> RemoteSocket:
         """A socket that has joined nothing."""
-        return app.socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF)
+        return app.socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF, family=self._family)
