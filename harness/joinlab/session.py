@@ -161,12 +161,8 @@ def _missing_leaves(lab_plan: LabPlan, count: int) -> str | None:
 
 
 def _missing_ipv6(lab_plan: LabPlan) -> str | None:
-    without = [bridge.name for bridge in lab_plan.bridges if bridge.ipv6 is None]
-    return (
-        f"has no ipv6 network on {', '.join(without)}, and the test needs it: --topology=dual has one"
-        if without
-        else None
-    )
+    without = ", ".join(bridge.name for bridge in lab_plan.bridges if bridge.ipv6 is None)
+    return f"has no ipv6 network on {without}, and the test needs it: --topology=dual has one" if without else None
 
 
 def _lines(lines: tuple[str, ...]) -> str:

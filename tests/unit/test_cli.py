@@ -45,7 +45,7 @@ def test_schema_is_printed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["stra"], "joinlab: there is no topology 'stra'; did you mean 'star'?; there are: star"),
+        (["stra"], "joinlab: there is no topology 'stra'; did you mean 'star'?; there are: dual, star"),
         (["star", "--leaves", "0"], "joinlab: leaves=0: expected 1 to 1022 leaves in star"),
         (["star", "--leaves", "-1"], "joinlab: leaves=-1: expected 1 to 1022 leaves in star"),
         (["star", "--leaves", "5000"], "joinlab: leaves=5000: expected 1 to 1022 leaves in star"),
