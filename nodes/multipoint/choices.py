@@ -13,7 +13,7 @@ class Choices:
 
     reuse_address: bool = False
     exclusive_address: bool = False
-    linger: tuple[bool, int] = (False, 0)
+    linger: tuple[bool, float] = (False, 0)
     broadcast: bool = False
     receive_timeout_s: float | None = None
     send_timeout_s: float | None = None

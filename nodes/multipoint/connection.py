@@ -45,6 +45,11 @@ class Connection:
         host, port = sock.getsockname()[:2]
         self.local = Endpoint(host, port)
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the connection is closed for good."""
+        return self._sock is None
+
     def open(self, peer: Endpoint) -> None:
         """Connect; whatever comes of it is told to the link."""
         assert self._sock

@@ -209,6 +209,13 @@ class DataSocket(MultipointSocket):
         if len(data) > self.max_message:
             raise error(constants.WSAEMSGSIZE, "too long", length=len(data), most=self.max_message)
 
+    def check_how(self, how: int) -> None:
+        """Raise WSAEINVAL for no direction, or for one that the socket's role does not have (CL-29)."""
+        if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
+            raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+        if (how, self.role) in ((constants.SD_SEND, RECEIVER_ONLY), (constants.SD_RECEIVE, SENDER_ONLY)):
+            raise error(constants.WSAEINVAL, "the socket has no such direction", how=how, role=self.role.name)
+
     # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet
 
     def attend(self) -> None:

@@ -127,7 +127,8 @@ class LeafSocket(RootedSocket):
                 self.inbox.append((data, link.peer))
                 self.note_data()
                 self.wake()
-            case Parted(code):
+            case Parted(code, data):
+                self.disconnect_data = data
                 self._parted(code)
 
     def _joined(self, membership: Membership, callee_data: bytes) -> None:
@@ -263,25 +264,21 @@ class LeafSocket(RootedSocket):
 
     # Ending
 
-    def shutdown(self, how: int) -> None:
-        """SD_SEND and SD_BOTH ask to leave (CL-32), SD_RECEIVE stops receiving."""
-        with self.stack.lock:
-            self.check_idle()
-            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
-                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
-            self.check_data()
-            self.is_receive_shut |= how != constants.SD_SEND
-            if how != constants.SD_RECEIVE and not self.is_send_shut:
-                assert self._connection
-                self.is_send_shut = True
-                self._connection.link.leave(time.monotonic())
-                self._connection.pump()
-            self.attend()
+    def check_joined(self) -> None:
+        """Raise WSAENOTCONN unless a member."""
+        self.check_data()
+
+    def part(self, data: bytes) -> None:
+        """Ask to leave; the root may still speak until it closes the leg (CL-32)."""
+        assert self._connection
+        self._connection.link.leave(time.monotonic(), data)
+        self._connection.pump()
 
     def _end(self, *, is_abortive: bool) -> None:
         now = time.monotonic()
         links = [*self._connections.values(), *([self._connection] if self._connection else [])]
         self._connections.clear()
+        self.parting = tuple(links)
         for connection in links:
             connection.on_event = lambda _: None
             if is_abortive:

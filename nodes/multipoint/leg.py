@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from multipoint import constants
 from multipoint.connection import Connection
-from multipoint.data import Buffer, DataSocket, Message
+from multipoint.data import Buffer, Message
 from multipoint.errors import error
 from multipoint.events import possible_events
 from multipoint.link import Chatted, Event, Parted
+from multipoint.parting import PartingSocket
 from multipoint.root import Member
 from multipoint.values import Address, JoinRequest
 from multipoint.wire import Endpoint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MAX_UNSENT = 1 << 20
 
 
-class LegSocket(DataSocket):
+class LegSocket(PartingSocket):
     """One leaf of a session, at the root. Until its join is complete it is of no use but to be closed (JL-28)."""
 
     def __init__(self, root: "RootSocket") -> None:
@@ -35,7 +36,7 @@ class LegSocket(DataSocket):
         self.member: Member | None = None
         # How the join ended: None while it is outstanding, 0, or a WSA code, and then the leg is dead (JL-42).
         self.join_code: int | None = None
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
         assert root.kind
         self.memory.possible = possible_events(root.kind, is_leg=True, has_side_chats=self._has_chats)
         self.inherit_from(root)
@@ -45,7 +46,7 @@ class LegSocket(DataSocket):
         """The leaf is a member."""
         self.join_code = 0
         self.member = member
-        self._connection = connection
+        self.connection = connection
         self.bound = connection.local
         connection.on_event = self.handle
         self.record(self.memory.open())
@@ -56,9 +57,9 @@ class LegSocket(DataSocket):
 
     def session_ended(self, code: int) -> None:
         """The root has ended the session (CL-01)."""
-        if self._connection:
-            self._connection.on_event = lambda _: None
-            self._connection.pump()
+        if self.connection:
+            self.connection.on_event = lambda _: None
+            self.connection.pump()
         if self.member:
             self.note_end(code)
 
@@ -70,7 +71,8 @@ class LegSocket(DataSocket):
                 self.inbox.append((data, self.member.peer))
                 self.note_data()
                 self.wake()
-            case Parted(code):
+            case Parted(code, data):
+                self.disconnect_data = data
                 self.root.forget(self)
                 self.note_end(code)
 
@@ -97,28 +99,28 @@ class LegSocket(DataSocket):
         """Send to this leaf only (DP-30)."""
         self.check_data()
         with self.stack.lock:
-            assert self._connection
-            if not self._connection.link.is_joined:
+            assert self.connection
+            if not self.connection.link.is_joined:
                 raise error(constants.WSAENOTCONN, "the leaf has gone")
-            if len(self._connection.link.outgoing) > MAX_UNSENT:
+            if len(self.connection.link.outgoing) > MAX_UNSENT:
                 raise error(constants.WSAENOBUFS, "the leaf does not read")
-            self._connection.link.chat(bytes(data), time.monotonic())
-            self._connection.pump()
+            self.connection.link.chat(bytes(data), time.monotonic())
+            self.connection.pump()
         return len(data)
 
-    def shutdown(self, how: int) -> None:
-        """End the membership of this leaf (SD_SEND, SD_BOTH), or stop receiving its chat."""
-        with self.stack.lock:
-            self.check_open()
-            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
-                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
-            if self.member is None:
-                raise error(constants.WSAENOTCONN, "its join is not complete")
-            self.is_receive_shut |= how != constants.SD_SEND
-            if how != constants.SD_RECEIVE and not self.is_send_shut:
-                self.is_send_shut = True
-                self._part()
-                self.note_end(0)
+    def check_idle(self) -> None:
+        """Raise WSAENOTSOCK if closed."""
+        self.check_open()
+
+    def check_joined(self) -> None:
+        """Raise WSAENOTCONN before the join is complete."""
+        if self.member is None:
+            raise error(constants.WSAENOTCONN, "its join is not complete")
+
+    def part(self, data: bytes) -> None:
+        """Send this leaf away (CL-08)."""
+        self._part(data)
+        self.note_end(0)
 
     @property
     def peer_address(self) -> Endpoint:
@@ -131,19 +133,20 @@ class LegSocket(DataSocket):
     def _has_chats(self) -> bool:
         return self.stack.settings.side_chats
 
-    def _part(self, *, is_abortive: bool = False) -> None:
-        assert self._connection
+    def _part(self, data: bytes = b"", *, is_abortive: bool = False) -> None:
+        assert self.connection
+        self.parting = (self.connection,)
         now = time.monotonic()
         self.root.forget(self)
-        self._connection.on_event = lambda _: None
+        self.connection.on_event = lambda _: None
         if is_abortive:
-            self._connection.link.abort(now)
+            self.connection.link.abort(now)
         else:
-            self._connection.link.close(now)
-        self._connection.pump()
+            self.connection.link.close(now, data)
+        self.connection.pump()
 
     def _end(self, *, is_abortive: bool) -> None:
-        if self._connection:
+        if self.connection:
             self._part(is_abortive=is_abortive)
         elif self.join_code is None:
             self.root.cancel(self)

@@ -191,15 +191,24 @@ class PlainSocket(DataSocket):
             self.bound = Endpoint(host, port)
         return sent
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, how: int, data: bytes | None = None) -> None:
         """Stop receiving or sending; the membership stays until the socket is closed (CL-33)."""
         with self.stack.lock:
             self.check_open()
-            self.is_receive_shut |= how in (constants.SD_RECEIVE, constants.SD_BOTH)
-            self.is_send_shut |= how in (constants.SD_SEND, constants.SD_BOTH)
-            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
-                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
+            self.check_how(how)
+            if data is not None:
+                raise error(constants.WSAENOPROTOOPT, "a group takes no disconnect data")
+            self.is_receive_shut |= how != constants.SD_SEND
+            self.is_send_shut |= how != constants.SD_RECEIVE
             self.attend()
+
+    def receive_disconnect(self, room: int | None) -> bytes:
+        """Stop receiving. Raises WSAENOPROTOOPT if disconnect data is wanted: there is never any (CL-36)."""
+        self.check_open()
+        if room is not None:
+            raise error(constants.WSAENOPROTOOPT, "a group gives no disconnect data")
+        self.shutdown(constants.SD_RECEIVE)
+        return b""
 
     @property
     def peer_address(self) -> Endpoint:

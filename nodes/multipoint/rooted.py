@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from multipoint import constants, kernel
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
-from multipoint.data import DataSocket
 from multipoint.door import MAX_BACKLOG, Door
 from multipoint.errors import WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind
 from multipoint.link import Event, Link
+from multipoint.parting import PartingSocket
 from multipoint.plain import WILDCARDS, bind_in_range
 from multipoint.sockets import MultipointSocket
 from multipoint.values import Address, Caller, Condition, Verdict
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_UNDECIDED = 2 * MAX_BACKLOG
 
 
-class RootedSocket(DataSocket):
+class RootedSocket(PartingSocket):
     """A socket of a rooted control plane that binds, and may listen."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:

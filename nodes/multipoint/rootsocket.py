@@ -275,20 +275,15 @@ class RootSocket(RootedSocket):
 
     # Ending
 
-    def shutdown(self, how: int) -> None:
-        """SD_SEND and SD_BOTH dismantle the session (CL-02), SD_RECEIVE stops receiving."""
-        with self.stack.lock:
-            self.check_idle()
-            if how not in (constants.SD_RECEIVE, constants.SD_SEND, constants.SD_BOTH):
-                raise error(constants.WSAEINVAL, "how is SD_RECEIVE, SD_SEND or SD_BOTH", how=how)
-            self.check_data()
-            self.is_receive_shut |= how != constants.SD_SEND
-            if how != constants.SD_RECEIVE and not self.is_send_shut:
-                self.is_send_shut = True
-                self._dismantle(is_abortive=False)
-            self.attend()
+    def check_joined(self) -> None:
+        """Raise WSAENOTCONN before there is a session (CL-30)."""
+        self.check_data()
 
-    def _dismantle(self, *, is_abortive: bool) -> None:
+    def part(self, data: bytes) -> None:
+        """Dismantle the session (CL-02); every leaf gets the data (D-83)."""
+        self._dismantle(data, is_abortive=False)
+
+    def _dismantle(self, data: bytes = b"", *, is_abortive: bool) -> None:
         """Every leg and every member records FD_CLOSE (CL-01)."""
         now = time.monotonic()
         joining, self._joining = self._joining, None
@@ -297,9 +292,10 @@ class RootSocket(RootedSocket):
             joining[0].failed(constants.WSAECONNABORTED)
             joining[0].note_end(constants.WSAECONNABORTED)
         waiting, legs = list(self._connections.values()), list(self._legs.values())
+        self.parting += (*waiting, *(leg.connection for leg in legs if leg.connection))
         self._connections.clear()
         self._legs.clear()
-        for link in self._core.dismantle(now):
+        for link in self._core.dismantle(now, data):
             if is_abortive:
                 link.abort(now)
         for connection in waiting:

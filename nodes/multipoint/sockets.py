@@ -20,7 +20,7 @@ from multipoint import constants, kernel
 from multipoint.catalogue import Entry
 from multipoint.choices import Choices
 from multipoint.dialects import join_code
-from multipoint.errors import MultipointError, error, from_kernel
+from multipoint.errors import MultipointError, WouldBlock, error, from_kernel
 from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
@@ -71,22 +71,35 @@ class MultipointSocket:
         """Close the descriptor; what that ends depends on the kind (A.2). Closing twice is an error (CL-27)."""
         with self.stack.lock:
             self.check_open()
+            lingers, seconds = self.options.linger
+            if lingers and seconds and not self.is_blocking:
+                raise WouldBlock(constants.WSAEWOULDBLOCK, "lingering would block")
             self.is_closed = True
             self.memory.forget()
             self.signal = None
-            self.stack.sockets.discard(self)
             self.quality.release()
-            self._end(is_abortive=self.options.linger == (True, 0))
+            self._end(is_abortive=lingers and not seconds)
             self.wake()
+            if lingers and seconds:
+                self.linger(seconds)
+            self.stack.sockets.discard(self)
 
     def abort(self) -> None:
         """Close as the last WSACleanup does: peers see a reset, the network the leaves (SU-11)."""
         with self.stack.lock:
-            if not self.is_closed:
-                self.is_closed = True
-                self.memory.forget()
-                self._end(is_abortive=True)
-                self.wake()
+            if self.is_closed:
+                self.break_off()
+                return
+            self.is_closed = True
+            self.memory.forget()
+            self._end(is_abortive=True)
+            self.wake()
+
+    def linger(self, seconds: float) -> None:
+        """Wait for the graceful end of a socket that was just closed, if there is somebody to wait for (CL-22)."""
+
+    def break_off(self) -> None:
+        """Wait no longer."""
 
     def check_open(self) -> None:
         """Raise WSAENOTSOCK if the socket is closed."""
@@ -147,9 +160,13 @@ class MultipointSocket:
         """Return one message, cut to ``size``, and its sender. Raises WSAEDISCON after an orderly end."""
         raise self._not_here("recv")
 
-    def shutdown(self, how: int) -> None:
-        """End one direction or both (CL-01, CL-28 to CL-33)."""
+    def shutdown(self, how: int, data: bytes | None = None) -> None:
+        """End one direction or both (CL-01, CL-28 to CL-33); ``data`` goes to the other side with it (CL-34)."""
         raise self._not_here("shutdown")
+
+    def receive_disconnect(self, room: int | None) -> bytes:
+        """Stop receiving; return the other side's disconnect data, which must fit (CL-35); None: it is not wanted."""
+        raise self._not_here("WSARecvDisconnect")
 
     @property
     def local_address(self) -> Endpoint:

@@ -135,7 +135,7 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
         constants.SO_RCVTIMEO: _milliseconds("receive_timeout_s"),
         constants.SO_SNDTIMEO: _milliseconds("send_timeout_s"),
         constants.SO_LINGER: Option(
-            lambda sock: LINGER(int(sock.options.linger[0]), sock.options.linger[1]).pack(), _set_linger
+            lambda sock: LINGER(int(sock.options.linger[0]), int(sock.options.linger[1])).pack(), _set_linger
         ),
         constants.SO_DONTLINGER: Option(lambda sock: _packed(int(not sock.options.linger[0])), _set_no_linger),
         constants.SO_ERROR: Option(_take_error, None),
