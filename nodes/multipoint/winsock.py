@@ -10,6 +10,7 @@ May not know: how anything works; the sockets of ``sockets`` are the real thing.
 
 from multipoint import pointers
 from multipoint.calls_data import WSARecv, WSARecvFrom, WSASend, WSASendTo, recv, recvfrom, send, sendto
+from multipoint.calls_ending import WSARecvDisconnect, WSASendDisconnect
 from multipoint.calls_events import (
     WSACloseEvent,
     WSACreateEvent,
@@ -55,9 +56,11 @@ __all__ = [
     "WSAIoctl",
     "WSAJoinLeaf",
     "WSARecv",
+    "WSARecvDisconnect",
     "WSARecvFrom",
     "WSAResetEvent",
     "WSASend",
+    "WSASendDisconnect",
     "WSASendTo",
     "WSASetEvent",
     "WSASetLastError",

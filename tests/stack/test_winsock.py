@@ -365,3 +365,28 @@ def test_several_buffers_are_one_message() -> None:
     assert ws.WSAGetLastError() == c.WSAEMSGSIZE
     assert ws.connect(a_socket(LEAF), names[1], 16) == c.SOCKET_ERROR
     assert ws.WSAGetLastError() == c.WSAEOPNOTSUPP
+
+
+@pytest.mark.requirement("CL-34", "CL-35", "CL-36")
+@isolated
+def test_disconnect_data() -> None:
+    start()
+    leaf = a_socket(LEAF)
+    assert ws.WSASendDisconnect(leaf, WSABUF(3, b"bye")) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAENOTCONN
+    root, name = a_listening(ROOT)
+    accepting = Meanwhile(lambda: ws.accept(root, None, None))
+    assert join(leaf, name) == leaf
+    leg, event = accepting.result(), ws.WSACreateEvent()
+    assert ws.WSAEventSelect(leg, event, c.FD_CLOSE) == 0
+    assert ws.WSASendDisconnect(leaf, WSABUF(3, b"bye")) == 0
+    assert events_of(leg, event, c.FD_CLOSE) == {c.FD_CLOSE: 0}
+    small, large = WSABUF(2, bytearray(2)), WSABUF(10, bytearray(10))
+    assert ws.WSARecvDisconnect(leg, small) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAEFAULT
+    assert ws.WSARecvDisconnect(leg, large) == 0
+    assert (large.len, bytes(large.buf or b"")[:3]) == (3, b"bye")
+    plain = ws.WSASocket(c.AF_INET, c.SOCK_DGRAM, 0, None, 0, LEAF)
+    assert ws.WSASendDisconnect(plain, WSABUF(0, b"")) == ws.WSARecvDisconnect(plain, large) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAENOPROTOOPT
+    assert ws.WSASendDisconnect(plain, None) == ws.WSARecvDisconnect(plain, None) == 0
