@@ -1,24 +1,37 @@
-"""Bytes from the network give a message or the decoding error, nothing else, whatever they are.
+"""Bytes from the network or a program give a message or the decoding error, nothing else, whatever they are.
 
     python tests/fuzz/hostile_bytes.py [number of inputs] [seed]
+    python tests/fuzz/hostile_bytes.py --atheris [options of libFuzzer, such as -runs=1000000]
 
-Runs under atheris where it is installed (coverage guides it, its options follow), else on seeded random changes to
-right messages, two million in a minute or so. What breaks the rule is printed with the bytes that did it.
+By itself it tries seeded random changes to right messages; with --atheris, coverage guides it (pip install atheris).
+What breaks the rule is printed with the bytes that did it. Each input goes to everything that reads bytes: the control
+stream, whole and cut in two, with and without a Hello; a link in each role; datagrams; the C structures of quality of
+service, addresses and group filters; provider-specific objects.
 """
 
 import contextlib
 import random
 import sys
 import time
+from typing import Protocol
 
-from multipoint import wire
+from multipoint import group_layouts, wire
 from multipoint.datagram import Authenticator, Datagram, decode_datagram, encode_datagram
 from multipoint.errors import DecodingError, MultipointError
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import objects, pack_object
 from multipoint.kinds import JoinRole, Plane, ProviderClass
-from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSAPROTOCOL_INFO
+from multipoint.layouts import LINGER, SOCKADDR_IN, SOCKADDR_IN6, WSAPROTOCOL_INFO
+from multipoint.link import Link, Patience
 from multipoint.wire import Endpoint
+
+
+class Structure(Protocol):
+    """What a C structure can do with bytes."""
+
+    def unpack(self, data: bytes) -> object:
+        """Read the structure from the beginning of ``data``."""
+
 
 HELLO = wire.encode(wire.Hello())
 ROW = pack_object(2002, bytes(4)) + pack_object(2001, b"")
@@ -36,20 +49,70 @@ RIGHT = [
     encode_datagram(Datagram(1, 2, 3, b"payload"), Authenticator(bytes(32))),
     FLOWS.pack(),
     ROW,
+    group_layouts.GROUP_FILTER(1, SOCKADDR_IN(5, "239.1.1.1"), 0, [SOCKADDR_IN(0, "10.0.0.1")]).pack(),
+    group_layouts.IP_MSFILTER("239.1.1.1", "10.0.0.2", 0, ["10.0.0.1"]).pack(),
 ]
-STRUCTURES = (FLOWSPEC, QOS, SOCKADDR_IN, SOCKADDR_IN6, WSAPROTOCOL_INFO)
+STRUCTURES: tuple[Structure, ...] = (
+    FLOWSPEC,
+    QOS,
+    SOCKADDR_IN,
+    SOCKADDR_IN6,
+    WSAPROTOCOL_INFO,
+    LINGER,
+    group_layouts.IP_MREQ,
+    group_layouts.IP_MREQ_SOURCE,
+    group_layouts.IPV6_MREQ,
+    group_layouts.GROUP_REQ,
+    group_layouts.GROUP_SOURCE_REQ,
+    group_layouts.IP_MSFILTER,
+    group_layouts.GROUP_FILTER,
+)
+PATIENCE = Patience()
+STRANGER = Authenticator(bytes(32))
 
 
 def one_input(data: bytes) -> None:
     """Give the bytes to everything that reads bytes; what it raises beyond the decoding error is the finding."""
+    for reader in (read_stream, hear_on_links, read_datagram, read_structures):
+        reader(data)
+
+
+def read_stream(data: bytes) -> None:
+    """Decode as the beginning of a control connection, and as what follows a Hello, whole and cut in two."""
     for start in (b"", HELLO):
-        decoder = wire.Decoder()
-        decoder.feed(start + data)
-        with contextlib.suppress(DecodingError):
+        whole = start + data
+        middle = len(whole) // 2
+        assert said([whole]) == said([whole[:middle], whole[middle:]]), "a cut made a difference"
+
+
+def said(pieces: list[bytes]) -> list[bytes]:
+    """Return the messages in a stream, up to what is none; encoded again, for comparison."""
+    decoder, messages = wire.Decoder(), []
+    with contextlib.suppress(DecodingError):
+        for piece in pieces:
+            decoder.feed(piece)
             for message in decoder.messages():
-                assert wire.encode(message)
+                messages.append(wire.encode(message))
+    return messages
+
+
+def hear_on_links(data: bytes) -> None:
+    """Say it to a root and to a leaf who have just taken a connection."""
+    for is_root in (True, False):
+        link = Link(is_root=is_root, peer=HOME, patience=PATIENCE, now=0.0)
+        link.receive(HELLO + data, 0.0)
+        link.events()
+
+
+def read_datagram(data: bytes) -> None:
+    """Read the header of a datagram, and check its tag."""
     with contextlib.suppress(DecodingError):
         decode_datagram(data)
+        STRANGER.is_genuine(data)
+
+
+def read_structures(data: bytes) -> None:
+    """Read each of the C structures, and provider-specific objects."""
     for structure in STRUCTURES:
         with contextlib.suppress(DecodingError):
             structure.unpack(data)
@@ -87,13 +150,18 @@ def main(count: int, seed: int) -> None:
     print(f"{count:,} inputs of seed {seed} in {time.monotonic() - start:.0f} s: messages and decoding errors only")
 
 
+def explore(arguments: list[str]) -> None:
+    """Let coverage guide the inputs; does not return."""
+    import atheris
+
+    atheris.instrument_all()
+    atheris.Setup(arguments, one_input)
+    atheris.Fuzz()
+
+
 if __name__ == "__main__":
-    try:
-        import atheris
-    except ImportError:
+    if sys.argv[1:2] == ["--atheris"]:
+        explore([sys.argv[0], *sys.argv[2:]])
+    else:
         count, seed, *_ = (*map(int, sys.argv[1:]), *(100_000, 1)[len(sys.argv) - 1 :])
         main(count, seed)
-    else:
-        atheris.instrument_all()
-        atheris.Setup(sys.argv, one_input)
-        atheris.Fuzz()
