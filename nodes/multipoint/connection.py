@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from multipoint.errors import from_kernel_at_join
 from multipoint.link import NEVER, Event, Link
 from multipoint.reactor import READABLE, WRITABLE, Timer
-from multipoint.wire import Endpoint
+from multipoint.wire import NONCE_SIZE, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
@@ -37,10 +37,14 @@ class Connection:
         self.on_end: Callable[[], None] = lambda: None
         self._stack = stack
         self._sock: socket.socket | None = sock
+        # Nothing is read while the program does not take what has come: then the peer's kernel holds back.
+        self.is_held = False
         self._is_opening = False
         self._has_hung_up = False
         self._timer: Timer | None = None
         self._timer_at = NEVER
+        link.introduce(stack.settings.key, stack.random_bytes(NONCE_SIZE))
+        link.blame = stack.count
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, port = sock.getsockname()[:2]
         self.local = Endpoint(host, port)
@@ -72,6 +76,12 @@ class Connection:
         self._arm()
         if self._sock:
             self._obey()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.is_held:
+            self.is_held = False
+            self.pump()
 
     def _ready(self, events: int) -> None:
         if self._is_opening:
@@ -140,7 +150,8 @@ class Connection:
                 self._broken(reason.errno)
                 return
         wants_room = self._is_opening or self.link.outgoing
-        self._stack.reactor.watch(self._sock.fileno(), READABLE | (WRITABLE if wants_room else 0), self._ready)
+        events = (0 if self.is_held else READABLE) | (WRITABLE if wants_room else 0)
+        self._stack.reactor.watch(self._sock.fileno(), events, self._ready)
 
     def _close(self) -> None:
         assert self._sock
@@ -162,6 +173,8 @@ class Connection:
 
     def _wake(self) -> None:
         self._timer = None
+        if self.is_held:
+            self.link.still_there(time.monotonic())
         self.link.wake(time.monotonic())
         self.pump()
 

@@ -108,7 +108,7 @@ class DataSocket(MultipointSocket):
             if is_peek or self.inbox:
                 with self.stack.lock:
                     if self.is_readable:
-                        return self.inbox[0] if is_peek else self.inbox.popleft()
+                        return self.inbox[0] if is_peek else self._pop()
                 raise BlockingIOError
             return self.take_now()
         except BlockingIOError:
@@ -118,6 +118,14 @@ class DataSocket(MultipointSocket):
             raise self.translated(reason) from reason
         finally:
             self._reenable_read()
+
+    def _pop(self) -> Message:
+        message = self.inbox.popleft()
+        self.note_room()
+        return message
+
+    def note_room(self) -> None:
+        """A message was taken from the inbox; the lock is held."""
 
     def _check_end(self) -> None:
         """Nothing is here: raise how the data plane ended, or WouldBlock; return to wait."""

@@ -6,6 +6,7 @@ May not know: sockets, threads, clocks, random numbers; the control protocol's s
 from enum import Enum, auto
 
 from multipoint import constants, wire
+from multipoint.counters import Cause
 from multipoint.door import Door
 from multipoint.errors import error
 from multipoint.flow import QOS
@@ -95,6 +96,7 @@ class Leaf:
         """A root invites: let it wait for the program, or refuse it; tells whether it waits."""
         if self._fits(link.request) and self.door.enqueue(link):
             return True
+        link.blame(Cause.REFUSED)
         link.refuse(constants.WSAECONNREFUSED, now)
         return False
 

@@ -20,6 +20,7 @@ from multipoint.events import possible_events
 from multipoint.flow import QOS
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
+from multipoint.leg import MAX_UNREAD, MAX_UNSENT
 from multipoint.link import Chatted, Event, Joined, Link, Parted, Refused, Requested, Withdrawn
 from multipoint.rooted import RootedSocket
 from multipoint.sealed import SealedSocket
@@ -124,7 +125,9 @@ class LeafSocket(RootedSocket):
                 self._finish_join(code)
             case Chatted(data):
                 # DP-31: the root's control address tells a chat from the session's data.
+                assert self._connection
                 self.inbox.append((data, link.peer))
+                self._connection.is_held = len(self.inbox) >= MAX_UNREAD
                 self.note_data()
                 self.wake()
             case Parted(code, data):
@@ -137,6 +140,7 @@ class LeafSocket(RootedSocket):
         try:
             host = self._connection.local.host
             self._plane = planes.open_member(self.kind, membership, host, self.role, self.options)
+            self._plane.on_drop = self.stack.count
         except OSError as reason:
             self._cannot_take_part(from_kernel_at_join(reason.errno))
             return
@@ -227,6 +231,11 @@ class LeafSocket(RootedSocket):
             raise BlockingIOError
         return self._plane.receive()
 
+    def note_room(self) -> None:
+        """Listen to the root again, once the program has read some of its chat."""
+        if self._connection and len(self.inbox) < MAX_UNREAD // 2:
+            self._connection.resume()
+
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to the d_root, or to all others (DP-22, DP-24); to the root's control address: a side chat (DP-32)."""
         if self._plane is None or self._connection is None:
@@ -243,6 +252,8 @@ class LeafSocket(RootedSocket):
             raise error(constants.WSAEOPNOTSUPP, "side chats are switched off")
         with self.stack.lock:
             assert self._connection
+            if len(self._connection.link.outgoing) > MAX_UNSENT:
+                raise error(constants.WSAENOBUFS, "the root does not read")
             self._connection.link.chat(data, time.monotonic())
             self._connection.pump()
         return len(data)

@@ -22,8 +22,9 @@ from multipoint.wire import Endpoint
 if TYPE_CHECKING:
     from multipoint.rootsocket import RootSocket
 
-# A leaf that does not read its chat must not fill the root's memory.
+# Who does not read his chat must not fill the memory of who sends it, nor who chats that of who does not read.
 MAX_UNSENT = 1 << 20
+MAX_UNREAD = 64
 
 
 class LegSocket(PartingSocket):
@@ -68,7 +69,9 @@ class LegSocket(PartingSocket):
         match event:
             case Chatted(data):
                 assert self.member
+                assert self._connection
                 self.inbox.append((data, self.member.peer))
+                self._connection.is_held = len(self.inbox) >= MAX_UNREAD
                 self.note_data()
                 self.wake()
             case Parted(code, data):
@@ -94,6 +97,11 @@ class LegSocket(PartingSocket):
     def take_now(self) -> Message:
         """Raise BlockingIOError: what has come lies in the inbox."""
         raise BlockingIOError
+
+    def note_room(self) -> None:
+        """Listen to the leaf again, once the program has read some of its chat."""
+        if self._connection and len(self.inbox) < MAX_UNREAD // 2:
+            self._connection.resume()
 
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to this leaf only (DP-30)."""

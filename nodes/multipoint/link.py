@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from multipoint import constants, wire
+from multipoint.counters import Cause
 from multipoint.errors import DecodingError
+from multipoint.handshake import Handshake, Untrusted
 
 log = logging.getLogger(__name__)
 
@@ -159,13 +161,22 @@ class Link:
         # The shell obeys: hang up once all is sent, or break off at once.
         self.hangs_up = False
         self.breaks_off = False
+        # Told of what the peer does that is not in order.
+        self.blame: Callable[[Cause], None] = lambda _: None
         self._asks = request is not None
+        self._handshake = Handshake(is_caller=self._asks)
         self._has_greeted = False
+        # What may not be said before the peer has proved that he knows the key.
+        self._held = bytearray()
         self._answer: wire.Accept | None = None
         self._decoder = wire.Decoder()
         self._events: list[Event] = []
         self._spoke_at = self._heard_at = now
         self._deadline = now + (patience.join_s if request else patience.greeting_s)
+
+    def introduce(self, key: bytes | None, nonce: bytes) -> None:
+        """Greet with this nonce; with a key, go on only with a peer who knows it. Call it before anything happens."""
+        self._handshake = Handshake(is_caller=self._asks, key=key, nonce=nonce)
 
     # What happens
 
@@ -179,11 +190,17 @@ class Link:
         self._decoder.feed(data)
         try:
             for message in self._decoder.messages():
-                if not isinstance(message, wire.Hello):
+                if self._handshake.is_over:
                     self._move(self._input_of(message), now, message)
+                else:
+                    self._greet(message)
         except DecodingError as error:
             log.info("control connection: %s", error)
-            self._move(Input.GARBAGE, now)
+            self._move(Input.GARBAGE, now, Cause.UNTRUSTED if isinstance(error, Untrusted) else Cause.GARBAGE)
+
+    def still_there(self, now: float) -> None:
+        """What the peer says is not listened to, so its silence is none."""
+        self._heard_at = now
 
     def hung_up(self, now: float) -> None:
         """The other side has closed the connection."""
@@ -278,9 +295,18 @@ class Link:
         if action is None:
             if given in _OWN:
                 raise WrongMove(self.state, given)
+            self._accuse(given, about)
             action, state = _VIOLATED.get(self.state, _break_off), State.ENDED
         self._set_state(state, now)
         action(self, now, about)
+
+    def _accuse(self, given: Input, about: object) -> None:
+        if isinstance(about, Cause):
+            self.blame(about)
+        elif given not in (Input.HUNG_UP, Input.BROKEN):
+            self.blame(Cause.MISPLACED)
+        elif self.state is State.GREETING:
+            self.blame(Cause.UNASKED)
 
     def _set_state(self, state: State, now: float) -> None:
         if state is not self.state:
@@ -289,11 +315,24 @@ class Link:
             self._deadline = now + self.patience.silence_s
         self.state = state
 
-    def _say(self, message: wire.Message, now: float) -> None:
+    def _greet(self, message: wire.Message) -> None:
+        answer = self._handshake.hear(message)
+        if not self._handshake.may_speak:
+            self._say_hello()
+        if answer:
+            self.outgoing += wire.encode(answer)
+        if self._handshake.is_over:
+            self.outgoing += self._held
+            self._held.clear()
+
+    def _say_hello(self) -> None:
         if not self._has_greeted:
-            self.outgoing += wire.encode(wire.Hello())
+            self.outgoing += wire.encode(self._handshake.hello)
             self._has_greeted = True
-        self.outgoing += wire.encode(message)
+
+    def _say(self, message: wire.Message, now: float) -> None:
+        self._say_hello()
+        (self.outgoing if self._handshake.may_speak else self._held).extend(wire.encode(message))
         self._spoke_at = now
 
     def _tell(self, event: Event) -> None:
@@ -415,6 +454,11 @@ def _break_off(link: Link, now: float, about: object) -> None:
     link.breaks_off = True
 
 
+def _unasked(link: Link, now: float, about: object) -> None:
+    link.blame(Cause.UNASKED)
+    link.breaks_off = True
+
+
 def _parted(link: Link, now: float, about: object) -> None:
     link._tell(Parted(0, getattr(about, "disconnect_data", b"")))
 
@@ -453,6 +497,7 @@ def _lost(link: Link, now: float, about: object) -> None:
 
 def _silent(link: Link, now: float, about: object) -> None:
     link.breaks_off = True
+    link.blame(Cause.SILENT)
     link._tell(Parted(constants.WSAECONNABORTED))
 
 
@@ -505,7 +550,7 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         # JL-39: if the peer's program has accepted meanwhile, it sees the member leave at once
         (s.ASKING, i.DO_CLOSE): (_cancel, s.CLOSING),
         (s.GREETING, i.REQUEST): (_queue, s.QUEUED),
-        (s.GREETING, i.LATE): (_break_off, s.ENDED),
+        (s.GREETING, i.LATE): (_unasked, s.ENDED),
         (s.GREETING, i.DO_CLOSE): (_refuse_all, s.CLOSING),
         (s.QUEUED, i.ADMIT): (_accept, s.AGREED),
         (s.QUEUED, i.REFUSE): (_reject, s.CLOSING),

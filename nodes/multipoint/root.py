@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from multipoint import constants, wire
+from multipoint.counters import Cause
 from multipoint.door import Door
 from multipoint.errors import error
 from multipoint.flow import QOS
@@ -93,6 +94,7 @@ class Root:
         """A leaf asks: let it wait for the program, or refuse it; tells whether it waits."""
         if self._fits(link.request) and self.door.enqueue(link):
             return True
+        link.blame(Cause.REFUSED)
         link.refuse(constants.WSAECONNREFUSED, now)
         return False
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from multipoint import constants, kernel
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
+from multipoint.counters import Cause
 from multipoint.door import MAX_BACKLOG, Door
 from multipoint.errors import WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind
-from multipoint.link import Event, Link
+from multipoint.link import Event, Link, State
 from multipoint.parting import PartingSocket
 from multipoint.plain import WILDCARDS, bind_in_range
 from multipoint.sockets import MultipointSocket
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # Callers who have not asked yet, or wait for the program. More are turned away unheard, lest strangers use up our
 # descriptors; those who say nothing are dropped after a few seconds anyway.
 MAX_UNDECIDED = 2 * MAX_BACKLOG
+# Those from one host who have not asked yet: no host can keep all others out by saying nothing.
+MAX_UNASKED = MAX_UNDECIDED // 4
 
 
 class RootedSocket(PartingSocket):
@@ -114,7 +117,8 @@ class RootedSocket(PartingSocket):
         return self._listener is not None
 
     def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
-        if len(self._connections) >= MAX_UNDECIDED:
+        if len(self._connections) >= MAX_UNDECIDED or self._unasked_from(peer.host) >= MAX_UNASKED:
+            self.stack.count(Cause.CROWDED)
             sock.close()
             return
         link = self.enter(peer)
@@ -122,6 +126,9 @@ class RootedSocket(PartingSocket):
         connection.on_end = lambda: self._forget(link)
         self._connections[link] = connection
         connection.pump()
+
+    def _unasked_from(self, host: str) -> int:
+        return sum(link.peer.host == host and link.state is State.GREETING for link in self._connections)
 
     def _forget(self, link: Link) -> None:
         """The connection of a caller has ended; if he never asked, nothing else tells."""

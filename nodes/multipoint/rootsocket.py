@@ -236,6 +236,7 @@ class RootSocket(RootedSocket):
         if host == WILDCARDS[self.family]:
             host = self._default_host() or connection.local.host
         self._plane, root = planes.open_root(self.kind, self._core.number, host, self._group, self.options)
+        self._plane.on_drop = self.stack.count
         if self.kind.data is Plane.LEAF:
             self._plane.anyone = self._authenticator
         self._core.session = Session(

@@ -7,9 +7,10 @@ sends twice, reaches no program (D-37); it is counted. May not know: control con
 import itertools
 import socket
 import threading
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from multipoint.counters import Cause
 from multipoint.datagram import HEAD, VERSION_BYTE, Authenticator, Datagram, ReplayWindow, decode_datagram
 from multipoint.errors import DecodingError
 from multipoint.kernel import Membership
@@ -38,7 +39,8 @@ class SealedSocket:
         self.sources: dict[int, Source] = {}
         # In a conference all members share one key, and a source is made when it is first heard.
         self.anyone: Authenticator | None = None
-        self.dropped: Counter[str] = Counter()
+        # Told why a datagram reaches no program.
+        self.on_drop: Callable[[Cause], None] = lambda _: None
         self.membership: Membership | None = None
         self._session = session
         self._sender = sender
@@ -59,25 +61,25 @@ class SealedSocket:
             try:
                 datagram = decode_datagram(data)
             except DecodingError:
-                self.dropped["garbage"] += 1
+                self.on_drop(Cause.NO_DATAGRAM)
                 continue
             with self._lock:
                 source = self._judge(data, datagram, where[0])
             if isinstance(source, Source):
                 return datagram.payload, source.address or Endpoint(where[0], where[1])
-            self.dropped[source] += 1
+            self.on_drop(source)
 
-    def _judge(self, data: bytes, datagram: Datagram, host: str) -> Source | str:
+    def _judge(self, data: bytes, datagram: Datagram, host: str) -> Source | Cause:
         """Return whose datagram this is, or why it is nobody's."""
         source = self.sources.get(datagram.sender) or self._newcomer()
         if datagram.session != self._session or source is None:
-            return "stranger"
+            return Cause.STRANGER
         if source.host is not None and source.host != host:
-            return "wrong host"
+            return Cause.WRONG_HOST
         if not source.authenticator.is_genuine(data):
-            return "forged"
+            return Cause.FORGED
         if not source.window.admit(datagram.sequence):
-            return "replayed"
+            return Cause.REPLAYED
         if self.anyone:
             self.sources.setdefault(datagram.sender, source)
         return source

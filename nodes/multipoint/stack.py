@@ -11,6 +11,7 @@ from typing import Self
 
 from multipoint import catalogue, constants
 from multipoint.admission import Budget
+from multipoint.counters import Cause, Counters
 from multipoint.dialects import DIALECTS
 from multipoint.kinds import Plane
 from multipoint.layouts import WSAPROTOCOL_INFO
@@ -30,6 +31,8 @@ class Stack:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.dialect = DIALECTS[self.settings.dialect]
+        # What did not belong, by cause.
+        self.counters = Counters()
         self.lock = threading.RLock()
         self.reactor = Reactor(self.lock)
         self.sockets: set[MultipointSocket] = set()
@@ -70,6 +73,11 @@ class Stack:
             name = socket.if_indextoname(interface) if interface else ""
             self._budgets[interface] = Budget(self.settings.capacities.get(name))
         return self._budgets[interface]
+
+    def count(self, cause: Cause) -> None:
+        """Count one who does not belong, from any thread."""
+        with self.lock:
+            self.counters.count(cause)
 
     def close(self) -> None:
         """End everything: blocking calls, sockets, the thread (SU-09, SU-11)."""

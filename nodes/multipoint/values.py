@@ -50,6 +50,8 @@ class Settings:
     last_port: int = 65535
     # DP-34
     side_chats: bool = True
+    # The pre-shared key of the control connections, long and random: who doesn't know it is not let in.
+    key: bytes | None = field(default=None, repr=False)
     # QS-34: bytes a second that an interface can carry, by its name ("" for the system's choice)
     capacities: Mapping[str, int] = field(default_factory=dict)
 

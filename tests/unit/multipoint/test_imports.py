@@ -10,8 +10,9 @@ import multipoint.wire
 
 PACKAGE = Path(multipoint.wire.__file__).parent
 CORE = (
-    *("admission", "bucket", "catalogue", "codec", "constants", "datagram", "dialects", "door", "errors", "events"),
-    *("filters", "flow", "flow_rules", "group_layouts", "kinds", "layouts", "leaf", "link", "linux", "root", "wire"),
+    *("admission", "bucket", "catalogue", "codec", "constants", "counters", "datagram", "dialects", "door", "errors"),
+    *("events", "filters", "flow", "flow_rules", "group_layouts", "handshake", "kinds", "layouts", "leaf", "link"),
+    *("linux", "root", "wire"),
 )
 WORLD = {"asyncio", "os", "random", "secrets", "select", "selectors", "socket", "ssl", "threading", "time"}
 
