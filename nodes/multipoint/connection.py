@@ -150,7 +150,7 @@ class Connection:
                 self._broken(reason.errno)
                 return
         wants_room = self._is_opening or self.link.outgoing
-        events = (0 if self.is_held else READABLE) | (WRITABLE if wants_room else 0)
+        events = (0 if self.is_held and self.link.is_joined else READABLE) | (WRITABLE if wants_room else 0)
         self._stack.reactor.watch(self._sock.fileno(), events, self._ready)
 
     def _close(self) -> None:

@@ -69,9 +69,9 @@ class LegSocket(PartingSocket):
         match event:
             case Chatted(data):
                 assert self.member
-                assert self._connection
+                assert self.connection
                 self.inbox.append((data, self.member.peer))
-                self._connection.is_held = len(self.inbox) >= MAX_UNREAD
+                self.connection.is_held = len(self.inbox) >= MAX_UNREAD
                 self.note_data()
                 self.wake()
             case Parted(code, data):
@@ -100,8 +100,8 @@ class LegSocket(PartingSocket):
 
     def note_room(self) -> None:
         """Listen to the leaf again, once the program has read some of its chat."""
-        if self._connection and len(self.inbox) < MAX_UNREAD // 2:
-            self._connection.resume()
+        if self.connection and len(self.inbox) < MAX_UNREAD // 2:
+            self.connection.resume()
 
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to this leaf only (DP-30)."""
