@@ -1,16 +1,20 @@
 """Admission: which promises an interface can still keep (QS-34 to QS-36, QS-38, QS-41; D-54).
 
-One Budget for each interface, shared by all sessions that use it. May not know: how capacity and delay are found out.
+One Budget for each interface and way, shared by all sessions that use it. May not know: how capacity and delay are
+found out.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
 from multipoint import constants
 from multipoint.constants import QOS_NOT_SPECIFIED
 from multipoint.errors import error
 from multipoint.flow import FLOWSPEC
 from multipoint.flow_rules import PROMISES, service
+
+Holder = TypeVar("Holder", bound=Hashable)
 
 
 @dataclass
@@ -29,17 +33,33 @@ class Budget:
     @property
     def broken(self) -> list[Hashable]:
         """Whose promises can't be kept any more since the capacity has changed, the latest first (QS-39)."""
-        if self.capacity is None:
-            return []
-        kept, total = set[Hashable](), 0
+        possible = self.possible
+        return [holder for holder in reversed(self._promised) if possible[holder] < self._promised[holder]]
+
+    @property
+    def possible(self) -> dict[Hashable, int]:
+        """How much of each promise can be kept: the earlier ones whole, what is left goes to the others."""
+        left = self.promised if self.capacity is None else self.capacity
+        kept: dict[Hashable, int] = {}
         for holder, rate in self._promised.items():
-            if total + rate <= self.capacity:
-                total += rate
-                kept.add(holder)
-        return [holder for holder in reversed(self._promised) if holder not in kept]
+            if rate <= left:
+                left -= rate
+                kept[holder] = rate
+        for holder, rate in self._promised.items():
+            if holder not in kept:
+                kept[holder] = min(rate, left)
+                left -= kept[holder]
+        return kept
 
     def reserve(self, holder: Hashable, *flows: FLOWSPEC) -> None:
         """Promise flows to the holder, in place of what he had; or CallerError (WSAEOPNOTSUPP), and nothing changes."""
+        needed = self.check(holder, *flows)
+        self.release(holder)
+        if needed:
+            self._promised[holder] = needed
+
+    def check(self, holder: Hashable, *flows: FLOWSPEC) -> int:
+        """Return the rate that flows need; CallerError (WSAEOPNOTSUPP) if the holder can't have it."""
         needed = sum(self._needs(flow) for flow in flows)
         others = self.promised - self._promised.get(holder, 0)
         if self.capacity is not None and needed and others + needed > self.capacity:
@@ -48,9 +68,7 @@ class Budget:
                 asked=needed,
                 left=self.capacity - others,
             )
-        self._promised[holder] = needed
-        if not needed:
-            del self._promised[holder]
+        return needed
 
     def release(self, holder: Hashable) -> None:
         """Take back what was promised to the holder, if anything was (QS-38)."""
@@ -60,11 +78,84 @@ class Budget:
         kind = service(flow.ServiceType).type
         if kind not in PROMISES:
             return 0
-        if kind == constants.SERVICETYPE_GUARANTEED and flow.Latency < self.delay_us:
-            # QS-41
-            raise error(
-                *(constants.WSAEOPNOTSUPP, "the link is too slow for the Latency"),
-                asked_us=flow.Latency,
-                link_us=self.delay_us,
-            )
+        check_latency(flow, self.delay_us)
         return 0 if flow.TokenRate == QOS_NOT_SPECIFIED else flow.TokenRate
+
+
+def is_promise(flow: FLOWSPEC) -> bool:
+    """Say whether a flow promises something of the network (QS-34)."""
+    return service(flow.ServiceType).type in PROMISES
+
+
+def check_latency(flow: FLOWSPEC, delay_us: int) -> None:
+    """Raise CallerError (WSAEOPNOTSUPP) if a guaranteed flow asks for less time than it takes (QS-41)."""
+    if service(flow.ServiceType).type == constants.SERVICETYPE_GUARANTEED and flow.Latency < delay_us:
+        raise error(
+            *(constants.WSAEOPNOTSUPP, "the way is too slow for the Latency"),
+            asked_us=flow.Latency,
+            needed_us=delay_us,
+        )
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What an interface can do now: bytes a second each way (None: no limit), its delay, whether it works at all."""
+
+    sending: int | None = None
+    receiving: int | None = None
+    delay_us: int = 0
+    is_up: bool = True
+
+
+class Limit(NamedTuple):
+    """What of a holder's promises can be kept: rates each way (None: nothing was promised), and why not more."""
+
+    sending: int | None
+    receiving: int | None
+    reason: int
+
+
+class Admission(Generic[Holder]):
+    """The promises of a host's interfaces; a link carries as much each way, so each way has a budget."""
+
+    def __init__(self, look: Callable[[int], Ability]) -> None:
+        """``look`` finds out what an interface can do, by its index."""
+        self._look = look
+        self._budgets: dict[int, tuple[Budget, Budget]] = {}
+        self._places: dict[Holder, int] = {}
+
+    @property
+    def interfaces(self) -> frozenset[int]:
+        """Where something is promised."""
+        return frozenset(self._places.values())
+
+    def reserve(self, holder: Holder, interface: int, sending: FLOWSPEC, receiving: FLOWSPEC) -> None:
+        """Promise flows to the holder in place of all he had; or CallerError (WSAEOPNOTSUPP), and nothing changes."""
+        if interface not in self.interfaces:
+            self.refresh(interface)
+        outward, inward = self._budgets[interface]
+        outward.check(holder, sending)
+        inward.check(holder, receiving)
+        self.release(holder)
+        outward.reserve(holder, sending)
+        inward.reserve(holder, receiving)
+        if holder in outward.possible or holder in inward.possible:
+            self._places[holder] = interface
+
+    def release(self, holder: Holder) -> None:
+        """Take back what was promised to the holder, if anything was (QS-38)."""
+        interface = self._places.pop(holder, None)
+        if interface is not None:
+            for budget in self._budgets[interface]:
+                budget.release(holder)
+
+    def refresh(self, interface: int) -> dict[Holder, Limit]:
+        """Look at an interface again; return what each holder can have of it now (QS-39)."""
+        ability = self._look(interface)
+        outward, inward = self._budgets.setdefault(interface, (Budget(), Budget()))
+        outward.capacity = ability.sending if ability.is_up else 0
+        inward.capacity = ability.receiving if ability.is_up else 0
+        outward.delay_us = inward.delay_us = ability.delay_us
+        reason = constants.WSA_QOS_ADMISSION_FAILURE if ability.is_up else constants.WSA_QOS_TRAFFIC_CTRL_ERROR
+        here = [holder for holder, place in self._places.items() if place == interface]
+        return {holder: Limit(outward.possible.get(holder), inward.possible.get(holder), reason) for holder in here}

@@ -26,6 +26,7 @@ class Fate(Enum):
     """What to do with a message."""
 
     SEND = "send it"
+    BORROW = "send it, after all that conforms"
     HOLD = "hold it back, or say WSAEWOULDBLOCK"
     DROP = "drop it and say that it was sent"
     TOO_LONG = "refuse it, WSAEMSGSIZE"
@@ -122,8 +123,8 @@ class Shaper:
     def _not_conforming(self, ready: float, now: float) -> tuple[Fate, float]:
         match self.shape.mode:
             case Mode.BORROW:
-                # It goes as best effort, and leaves the tokens to those that conform.
-                return Fate.SEND, now
+                # It leaves the tokens to those that conform.
+                return Fate.BORROW, now
             case Mode.DISCARD:
                 return Fate.DROP, now
             case Mode.SHAPE:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from multipoint.errors import from_kernel_at_join
+from multipoint import kernel
+from multipoint.errors import MultipointError, from_kernel_at_join
 from multipoint.link import NEVER, Event, Link
 from multipoint.reactor import READABLE, WRITABLE, Timer
 from multipoint.wire import NONCE_SIZE, Endpoint
@@ -33,6 +34,8 @@ class Connection:
     def __init__(self, stack: "Stack", sock: socket.socket, link: Link, on_event: Callable[[Event], None]) -> None:
         self.link = link
         self.on_event = on_event
+        # Called when the connection stands; a MultipointError keeps the request from being made.
+        self.check_way: Callable[[], None] = lambda: None
         # Called once, when the connection is closed for good.
         self.on_end: Callable[[], None] = lambda: None
         self._stack = stack
@@ -66,6 +69,10 @@ class Connection:
             self._broken(reason.errno)
         else:
             self._opened()
+
+    def one_way_us(self) -> int:
+        """Return how long the way to the peer takes, as far as the kernel has seen (QS-41)."""
+        return kernel.round_trip_us(self._sock) // 2 if self._sock else 0
 
     def pump(self) -> None:
         """Do what the link wants: send, tell, arm the timer, hang up, break off, be closed. After each call on it."""
@@ -104,7 +111,12 @@ class Connection:
         self._is_opening = False
         host, port = self._sock.getsockname()[:2]
         self.local = Endpoint(host, port)
-        self.link.opened(time.monotonic())
+        try:
+            self.check_way()
+        except MultipointError as reason:
+            self.link.broken(reason.code, time.monotonic())
+        else:
+            self.link.opened(time.monotonic())
         self.pump()
 
     def _read(self) -> None:

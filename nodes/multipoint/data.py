@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable
 
 from multipoint import constants
-from multipoint.bucket import Fate
 from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NetworkEvent
+from multipoint.flowing import FlowSocket
 from multipoint.kinds import JoinRole
 from multipoint.reactor import READABLE, WRITABLE
-from multipoint.sockets import MultipointSocket
 from multipoint.values import Address
 from multipoint.wire import Endpoint
 
@@ -25,7 +24,7 @@ Buffer = bytes | bytearray | memoryview
 SENDER_ONLY, RECEIVER_ONLY = JoinRole.SENDER_ONLY, JoinRole.RECEIVER_ONLY
 
 
-class DataSocket(MultipointSocket):
+class DataSocket(FlowSocket):
     """A socket that messages go through."""
 
     # Kinds give these values; here is only what they mean.
@@ -164,7 +163,8 @@ class DataSocket(MultipointSocket):
                 raise self.translated(reason) from reason
         self._check_send(data)
         deadline = self._deadline(self.options.send_timeout_s)
-        if not self._conforms(len(data), deadline):
+        if not self.conforms(len(data), deadline):
+            self._check_send(data)
             return len(data)
         while True:
             try:
@@ -184,26 +184,10 @@ class DataSocket(MultipointSocket):
     def _is_open_for_sending(self) -> bool:
         return not (self.is_closed or self.is_send_shut or self.role is RECEIVER_ONLY) and self.ended is None
 
-    def _conforms(self, size: int, deadline: float | None) -> bool:
-        """Wait until a message may go; False if it is to be dropped (QS-27, QS-30)."""
-        while True:
-            fate, when = self.quality.offer(size, time.monotonic())
-            if fate is Fate.TOO_LONG:
-                raise error(constants.WSAEMSGSIZE, "longer than the flow allows", length=size)
-            if fate is not Fate.HOLD:
-                return fate is Fate.SEND
-            if not self.is_blocking:
-                self._tell_room_at(when)
-                raise WouldBlock(constants.WSAEWOULDBLOCK, "no tokens to send")
-            if deadline is not None and when > deadline:
-                raise error(constants.WSAETIMEDOUT, "no tokens in time")
-            self.wait_for_kernel(None, 0, max(0.0, when - time.monotonic()), lambda: self.ended is not None)
-            self._check_send(b"")
-
-    def _tell_room_at(self, when: float) -> None:
-        with self.stack.lock:
-            self.memory.enable(NetworkEvent.WRITE)
-            self.stack.reactor.call_at(when, lambda: self.record(self.memory.tell(NetworkEvent.WRITE, True)))
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the data plane has ended."""
+        return self.ended is not None
 
     def _check_send(self, data: Buffer) -> None:
         self.check_open()
@@ -251,6 +235,7 @@ class DataSocket(MultipointSocket):
             self.inbox.clear()
         self.memory.tell(NetworkEvent.READ, self.is_readable if code == 0 else False)
         self.ended = code
+        self.release_flows()
         self.record(self.memory.close(code))
         self.attend()
         self.wake()

@@ -5,6 +5,7 @@ reports each of them as WSAEOPNOTSUPP (``at_join``). May not know: sockets, time
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from struct import Struct
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from multipoint.constants import (
     WSA_QOS_EFLOWSPEC,
     WSA_QOS_ESERVICETYPE,
 )
-from multipoint.errors import error
+from multipoint.errors import MultipointError, error
 from multipoint.flow import FLOWSPEC, QOS
 
 # QS-24: who goes first where packets compete on one host, and what is less than what in a negotiation (QS-20).
@@ -98,6 +99,26 @@ def check(qos: QOS, sends: bool = True, receives: bool = True) -> None:
     if receives:
         _check_receiving(qos.ReceivingFlowspec)
     _check_objects(qos)
+
+
+def is_valid(qos: QOS | None) -> bool:
+    """Say whether flows that come from a peer are valid; none are."""
+    try:
+        if qos is not None:
+            check(qos)
+    except MultipointError:
+        return False
+    return True
+
+
+def is_signalled(flow: FLOWSPEC) -> bool:
+    """Say whether a flow is negotiated with a peer (QS-23)."""
+    return service(flow.ServiceType).has_signaling
+
+
+def swapped(qos: QOS) -> QOS:
+    """Return the flows as the other end sees them: what one sends, the other receives."""
+    return QOS.of(replace(qos.ReceivingFlowspec), replace(qos.SendingFlowspec), qos.objects)
 
 
 def at_join(code: int) -> int:
@@ -220,6 +241,8 @@ _TIMES = ("Latency", "DelayVariation")
 
 def check_reduced(asked: QOS, granted: QOS) -> None:
     """Raise CallerError (WSAEINVAL) if the acceptor's condition function has raised a flow (QS-20, D-77)."""
+    if not is_valid(granted):
+        raise error(constants.WSAEINVAL, "the flows granted are not valid")
     for direction in ("SendingFlowspec", "ReceivingFlowspec"):
         before, after = getattr(asked, direction), getattr(granted, direction)
         raised = [name for name in _SIZES if getattr(after, name) > getattr(before, name)]

@@ -64,6 +64,11 @@ def _get_qos(sock: MultipointSocket, given: bytes) -> bytes:
     return sock.get_qos().pack()
 
 
+def _flush(sock: MultipointSocket, given: bytes) -> bytes:
+    sock.flush()
+    return b""
+
+
 _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.FIONBIO: _set_blocking,
     constants.FIONREAD: _bytes_queued,
@@ -72,6 +77,7 @@ _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.SIO_MULTICAST_SCOPE: _set_scope,
     constants.SIO_SET_QOS: _set_qos,
     constants.SIO_GET_QOS: _get_qos,
+    constants.SIO_FLUSH: _flush,
 }
 # QS-13, IO-19
 _REFUSED = frozenset({constants.SIO_SET_GROUP_QOS, constants.SIO_GET_GROUP_QOS, constants.SIO_ENABLE_CIRCULAR_QUEUEING})

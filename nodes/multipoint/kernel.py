@@ -124,6 +124,28 @@ def interface_of(family: int, host: str) -> int | None:
     return _interfaces6().get(host) if family == socket.AF_INET6 else _interfaces4().get(host)
 
 
+def interface_towards(family: int, host: str | None) -> int:
+    """Return the interface that the system would send through, by default to groups; 0 if there is none."""
+    try:
+        source = source_towards(family, host or ("ff0e::1" if family == socket.AF_INET6 else "224.0.0.1"), 1)
+    except OSError:
+        return 0
+    return interface_of(family, source) or 0
+
+
+def set_priority(sock: socket.socket, priority: int) -> None:
+    """Choose the priority among this host's packets, 0 to 7; 7 only if we may."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, priority)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 6)
+
+
+def round_trip_us(sock: socket.socket) -> int:
+    """Return the kernel's measure of the way to a TCP peer and back."""
+    return int(struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 68)[0])
+
+
 def source_towards(family: int, host: str, port: int) -> str:
     """Return the local address that the system would send from; a look at the routes, nothing is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -10,6 +10,7 @@ from multipoint.counters import Cause
 from multipoint.door import Door
 from multipoint.errors import error
 from multipoint.flow import QOS
+from multipoint.flow_rules import is_valid
 from multipoint.kinds import JoinRole, Kind, Plane
 from multipoint.link import Link, Patience
 from multipoint.wire import Endpoint
@@ -109,10 +110,10 @@ class Leaf:
         link.admit(wire.Accept(self.kind.control, self.kind.data, data_address, callee_data, qos), now)
         return member
 
-    def refuse(self, link: Link, now: float) -> None:
+    def refuse(self, link: Link, now: float, code: int = constants.WSAECONNREFUSED) -> None:
         """Turn an invitation down (AC-24)."""
         self.door.take(link)
-        link.refuse(constants.WSAECONNREFUSED, now)
+        link.refuse(code, now)
 
     def _fits(self, request: object) -> bool:
         """JL-53: an invitation of another class, or from a leaf, is none for us; nor to be a second d_root (SK-13)."""
@@ -121,4 +122,5 @@ class Leaf:
             and request.provider is self.kind.provider
             and request.control is Plane.ROOT
             and not (request.data is Plane.ROOT and self.kind.data is Plane.ROOT)
+            and is_valid(request.qos)
         )

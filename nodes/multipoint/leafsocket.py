@@ -15,23 +15,35 @@ from multipoint.connection import Connection
 from multipoint.data import Buffer, Message
 from multipoint.datagram import Authenticator
 from multipoint.door import Door
-from multipoint.errors import error, from_kernel_at_join
+from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
-from multipoint.flow import QOS
+from multipoint.flow import FLOWSPEC, QOS
+from multipoint.flow_rules import check_reduced, swapped
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.leg import MAX_UNREAD, MAX_UNSENT
-from multipoint.link import Chatted, Event, Joined, Link, Parted, Refused, Requested, Withdrawn
-from multipoint.rooted import RootedSocket
+from multipoint.link import (
+    Chatted,
+    Event,
+    FlowsAnswered,
+    FlowsAsked,
+    Joined,
+    Link,
+    Parted,
+    Refused,
+    Requested,
+    Withdrawn,
+)
 from multipoint.sealed import SealedSocket
+from multipoint.sessionflows import SessionSocket
 from multipoint.values import Address, JoinRequest, Verdict
-from multipoint.wire import Endpoint, Membership
+from multipoint.wire import Accept, Endpoint, Membership
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-class LeafSocket(RootedSocket):
+class LeafSocket(SessionSocket):
     """A leaf, and once it has joined, the member itself (JL-49)."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
@@ -44,7 +56,6 @@ class LeafSocket(RootedSocket):
         self._target: Endpoint | None = None
         self._request: JoinRequest | None = None
         self._join_code: int | None = None
-        self._flows_before = QOS()
 
     @property
     def door(self) -> Door:
@@ -61,9 +72,9 @@ class LeafSocket(RootedSocket):
             self.check_caller_data(request.caller_data)
             self._core.check_join()
             root = self.check_target(address)
-            self._flows_before = self.set_qos_in_join(request)
-            self.bind_if_needed()
-            self._ask(root, replace(request, qos=self.specified_qos()))
+            with self.overriding(request, root.host):
+                self.bind_if_needed()
+            self._ask(root, replace(request, qos=self.quality.signalled))
             return self._wait_for_root() if self.is_blocking else self
 
     def _ask(self, root: Endpoint, request: JoinRequest) -> None:
@@ -83,7 +94,9 @@ class LeafSocket(RootedSocket):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reserved = None
         self._connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
-        self._connection.open(root)
+        connection = self._connection
+        connection.check_way = lambda: self.check_way(connection.one_way_us())
+        connection.open(root)
 
     def _wait_for_root(self) -> "LeafSocket":
         code = self.wait_until(lambda: self._join_code)
@@ -95,9 +108,7 @@ class LeafSocket(RootedSocket):
         request, self._request = self._request, None
         assert request
         request.deliver(callee_data)
-        if code:
-            # QS-04
-            self.set_qos(self._flows_before)
+        self.end_override(code)
         self._join_code = self.last_error = code
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()
@@ -116,9 +127,7 @@ class LeafSocket(RootedSocket):
             case Withdrawn():
                 self.withdrawn(link)
             case Joined(membership, answer):
-                if answer and answer.qos:
-                    self.quality.note(answer.qos)
-                self._joined(membership, answer.callee_data if answer else b"")
+                self._joined(membership, answer)
             case Refused(code):
                 self._core.failed()
                 self._connection = None
@@ -130,17 +139,25 @@ class LeafSocket(RootedSocket):
                 self._connection.is_held = len(self.inbox) >= MAX_UNREAD
                 self.note_data()
                 self.wake()
+            case FlowsAsked(number, qos):
+                self._flows_asked(link, number, qos)
+            case FlowsAnswered():
+                self.flows_answered(link, event)
             case Parted(code, data):
                 self.disconnect_data = data
                 self._parted(code)
 
-    def _joined(self, membership: Membership, callee_data: bytes) -> None:
+    def _joined(self, membership: Membership, answer: Accept | None) -> None:
         assert self.kind
         assert self._connection
         try:
+            self._take_grant(answer.qos if answer else None)
             host = self._connection.local.host
             self._plane = planes.open_member(self.kind, membership, host, self.role, self.options)
             self._plane.on_drop = self.stack.count
+        except MultipointError as reason:
+            self._cannot_take_part(reason.code)
+            return
         except OSError as reason:
             self._cannot_take_part(from_kernel_at_join(reason.errno))
             return
@@ -151,7 +168,7 @@ class LeafSocket(RootedSocket):
         self.bound = self._connection.local
         self.memory.possible = possible_events(self.kind, self.role)
         if self._request:
-            self._finish_join(0, callee_data)
+            self._finish_join(0, answer.callee_data if answer else b"")
         else:
             self.record(self.memory.open())
             self.attend()
@@ -169,6 +186,8 @@ class LeafSocket(RootedSocket):
 
     def _parted(self, code: int) -> None:
         self._core.parted()
+        if self._connection:
+            self.peer_gone(self._connection.link)
         self._give_up_membership()
         self.note_end(code)
 
@@ -178,6 +197,37 @@ class LeafSocket(RootedSocket):
         if self._plane is None or membership is None or not self.role.receives:
             return
         planes.give_up(self._plane)
+
+    # Quality of service
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether it is a member."""
+        return self._core.state is LeafState.MEMBER
+
+    def peers(self) -> list[Connection]:
+        """Return the connection to the root."""
+        return [self._connection] if self._connection and self.is_joined else []
+
+    def _take_grant(self, granted: QOS | None) -> None:
+        """Take what the root has granted; WSAEOPNOTSUPP if our interface can't carry the session's flow (QS-36)."""
+        if granted is None:
+            return
+        asked = self.quality.signalled or QOS()
+        try:
+            # What we receive is the root's to say (QS-43).
+            check_reduced(asked, QOS.of(granted.SendingFlowspec, asked.ReceivingFlowspec, granted.objects))
+        except MultipointError as reason:
+            raise error(constants.WSAECONNREFUSED, str(reason)) from reason
+        self.put_flows(self.quality.agreed(granted))
+
+    def _flows_asked(self, link: Link, number: int, qos: QOS) -> None:
+        """The root sends otherwise from now on, or wants us to."""
+        flows = self.quality.granted
+        flows.ReceivingFlowspec = qos.SendingFlowspec
+        if qos.ReceivingFlowspec != FLOWSPEC():
+            flows.SendingFlowspec = qos.ReceivingFlowspec
+        link.answer_flows(number, self.take_flows(flows), qos, time.monotonic())
 
     # Accepting invitations
 
@@ -194,17 +244,33 @@ class LeafSocket(RootedSocket):
         assert self.kind
         member = LeafSocket(self.stack, self.entry, self.kind)
         member.inherit_from(self)
-        member.become(self._core, connection, verdict)
+        try:
+            granted = member.take_offer(connection, verdict.qos)
+        except MultipointError as reason:
+            member.discard()
+            self._core.refuse(connection.link, time.monotonic(), reason.code)
+            connection.pump()
+            raise
+        member.become(self._core, connection, replace(verdict, qos=granted))
         return member
+
+    def take_offer(self, connection: Connection, decided: QOS | None) -> QOS | None:
+        """Take what the root sends for what we receive (QS-43); return what is granted, or WSAEOPNOTSUPP (QS-36)."""
+        request = connection.link.request
+        assert request
+        if request.qos is None:
+            return None
+        granted = decided or request.qos
+        self.role = request.role.mirrored
+        self.put_flows(swapped(granted), connection.link.peer.host)
+        self.check_way(connection.one_way_us())
+        return granted
 
     def become(self, listening: Leaf, connection: Connection, verdict: Verdict) -> None:
         """Be the member that accepts this invitation."""
         link = connection.link
         self._core = listening.admit(link, connection.local, verdict.callee_data, verdict.qos, time.monotonic())
         self.role = self._core.role
-        if link.request and link.request.qos:
-            # QS-43: what the root sends is what we receive.
-            self.quality.note(QOS.of(link.request.qos.ReceivingFlowspec, link.request.qos.SendingFlowspec))
         self.bound = connection.local
         self._connection = connection
         connection.on_event = lambda event: self.handle(link, event)

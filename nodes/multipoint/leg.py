@@ -13,7 +13,8 @@ from multipoint.connection import Connection
 from multipoint.data import Buffer, Message
 from multipoint.errors import error
 from multipoint.events import possible_events
-from multipoint.link import Chatted, Event, Parted
+from multipoint.flow import FLOWSPEC, QOS
+from multipoint.link import Chatted, Event, FlowsAnswered, FlowsAsked, Parted
 from multipoint.parting import PartingSocket
 from multipoint.root import Member
 from multipoint.values import Address, JoinRequest
@@ -74,6 +75,11 @@ class LegSocket(PartingSocket):
                 self.connection.is_held = len(self.inbox) >= MAX_UNREAD
                 self.note_data()
                 self.wake()
+            case FlowsAsked(number, qos):
+                self._flows_asked(number, qos)
+            case FlowsAnswered():
+                assert self.connection
+                self.root.flows_answered(self.connection.link, event)
             case Parted(code, data):
                 self.disconnect_data = data
                 self.root.forget(self)
@@ -84,6 +90,33 @@ class LegSocket(PartingSocket):
         self.check_open()
         self.check_join(request.role)
         raise error(constants.WSAEISCONN, "is a leg")
+
+    # Quality of service: what we send is the session's, what we receive is this leaf's
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether the leaf is a member."""
+        return self.member is not None
+
+    def promised_flows(self, flows: QOS) -> tuple[FLOWSPEC, FLOWSPEC]:
+        """Return what is promised for this leaf alone."""
+        return FLOWSPEC(), flows.ReceivingFlowspec
+
+    def set_qos(self, qos: QOS) -> None:
+        """Raise WSAEOPNOTSUPP: the flows are the session's, set on its c_root (D-51)."""
+        self.check_open()
+        raise error(constants.WSAEOPNOTSUPP, "a leg has its session's flows")
+
+    def get_qos(self) -> QOS:
+        """Return the flows between the session and this leaf."""
+        own, session = super().get_qos(), self.root.quality.in_force
+        return QOS.of(session.SendingFlowspec, own.ReceivingFlowspec, own.objects)
+
+    def _flows_asked(self, number: int, qos: QOS) -> None:
+        assert self.connection
+        flows = self.quality.granted
+        flows.ReceivingFlowspec = qos.SendingFlowspec
+        self.connection.link.answer_flows(number, self.take_flows(flows), qos, time.monotonic())
 
     # Data: the side chat
 

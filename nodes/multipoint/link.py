@@ -21,6 +21,7 @@ from enum import Enum, auto
 from multipoint import constants, wire
 from multipoint.counters import Cause
 from multipoint.errors import DecodingError
+from multipoint.flow import QOS
 from multipoint.handshake import Handshake, Untrusted
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Input(Enum):
     CLOSE = auto()
     CHAT = auto()
     HEARTBEAT = auto()
+    FLOWS = auto()
     GARBAGE = auto()
     HUNG_UP = auto()
     BROKEN = auto()
@@ -65,6 +67,7 @@ class Input(Enum):
     REFUSE = auto()
     DO_CONFIRM = auto()
     SAY_CHAT = auto()
+    SAY_FLOWS = auto()
     DO_LEAVE = auto()
     DO_CLOSE = auto()
     ABORT = auto()
@@ -121,7 +124,24 @@ class Chatted:
     data: bytes
 
 
-Event = Requested | Withdrawn | Agreed | Joined | Refused | Parted | Chatted
+@dataclass(frozen=True)
+class FlowsAsked:
+    """The peer wants other flows; answer with ``answer_flows``."""
+
+    number: int
+    qos: QOS
+
+
+@dataclass(frozen=True)
+class FlowsAnswered:
+    """The peer agrees (``code`` 0) or not to the flows of this number."""
+
+    number: int
+    code: int
+    qos: QOS
+
+
+Event = Requested | Withdrawn | Agreed | Joined | Refused | Parted | Chatted | FlowsAsked | FlowsAnswered
 
 
 class WrongMove(Exception):
@@ -234,6 +254,14 @@ class Link:
     def chat(self, data: bytes, now: float) -> None:
         """Send a message to this peer only."""
         self._move(Input.SAY_CHAT, now, data)
+
+    def ask_flows(self, number: int, qos: QOS, now: float) -> None:
+        """Tell the peer what flows we want from now on."""
+        self._move(Input.SAY_FLOWS, now, wire.FlowRequest(number, qos))
+
+    def answer_flows(self, number: int, code: int, qos: QOS, now: float) -> None:
+        """Agree to flows of the peer, or don't."""
+        self._move(Input.SAY_FLOWS, now, wire.FlowAnswer(number, code, qos))
 
     def leave(self, now: float, data: bytes = b"") -> None:
         """Say that this leaf leaves, and go on hearing the root; nothing more to say if that is so already."""
@@ -435,6 +463,19 @@ def _say_chat(link: Link, now: float, about: object) -> None:
     link._say(wire.Chat(about), now)
 
 
+def _say_flows(link: Link, now: float, about: object) -> None:
+    assert isinstance(about, wire.FlowRequest | wire.FlowAnswer)
+    link._say(about, now)
+
+
+def _flows(link: Link, now: float, about: object) -> None:
+    match about:
+        case wire.FlowRequest(number, qos):
+            link._tell(FlowsAsked(number, qos))
+        case wire.FlowAnswer(number, code, qos):
+            link._tell(FlowsAnswered(number, code, qos))
+
+
 def _say_leave(link: Link, now: float, about: object) -> None:
     assert isinstance(about, wire.Leave)
     link._say(about, now)
@@ -509,6 +550,7 @@ _OWN = frozenset(
         Input.REFUSE,
         Input.DO_CONFIRM,
         Input.SAY_CHAT,
+        Input.SAY_FLOWS,
         Input.DO_LEAVE,
         Input.DO_CLOSE,
         Input.ABORT,
@@ -525,6 +567,8 @@ _INPUTS: Mapping[type, Input] = {
     wire.Close: Input.CLOSE,
     wire.Chat: Input.CHAT,
     wire.Heartbeat: Input.HEARTBEAT,
+    wire.FlowRequest: Input.FLOWS,
+    wire.FlowAnswer: Input.FLOWS,
 }
 # JL-80: the peer decides these; another reason in a Reject is not for WSAJoinLeaf's closed list.
 _REASONS = frozenset({constants.WSAECONNREFUSED, constants.WSAEOPNOTSUPP, constants.WSAENOBUFS, constants.WSAENETDOWN})
@@ -579,6 +623,7 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.PARTING, i.DO_LEAVE): (_nothing, s.PARTING),
         (s.PARTED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
         (s.PARTED, i.HEARTBEAT): (_nothing, s.PARTED),
+        (s.PARTED, i.FLOWS): (_nothing, s.PARTED),
         (s.PARTED, i.HUNG_UP): (_nothing, s.ENDED),
         (s.PARTED, i.BROKEN): (_break_off, s.ENDED),
         (s.PARTED, i.LATE): (_break_off, s.ENDED),
@@ -592,13 +637,16 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         moves |= {
             (state, i.SAY_CHAT): (_say_chat, state),
             (state, i.CHAT): (_chatted, state),
+            (state, i.SAY_FLOWS): (_say_flows, state),
+            (state, i.FLOWS): (_flows, state),
             (state, i.HEARTBEAT): (_nothing, state),
             (state, i.CLOSE): (_closed, s.CLOSING),
             (state, i.HUNG_UP): (_lost, s.ENDED),
             (state, i.BROKEN): (_lost, s.ENDED),
             (state, i.LATE): (_silent, s.ENDED),
         }
-    for given in (i.REQUEST, i.ACCEPT, i.REJECT, i.CONFIRM, i.CANCEL, i.LEAVE, i.CLOSE, i.CHAT, i.HEARTBEAT, i.GARBAGE):
+    heard = (i.REQUEST, i.ACCEPT, i.REJECT, i.CONFIRM, i.CANCEL, i.LEAVE, i.CLOSE, i.CHAT, i.HEARTBEAT, i.FLOWS)
+    for given in (*heard, i.GARBAGE):
         moves[s.CLOSING, given] = (_nothing, s.CLOSING)
     for given in Input:
         moves[s.ENDED, given] = (_nothing, s.ENDED)

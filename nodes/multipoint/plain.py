@@ -15,7 +15,7 @@ from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.data import Buffer, DataSocket, Message
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
-from multipoint.flow import QOS
+from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Kind, ProviderClass
 from multipoint.memberships import Change, Memberships, Place
 from multipoint.values import Address, JoinRequest
@@ -83,16 +83,16 @@ class PlainSocket(DataSocket):
             for source in request.sources:
                 if _is_group(source) or ip_address(source).is_unspecified:
                     raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
-            before = self.set_qos_in_join(request)
-            self._bind_for(group, request.role)
-            return self._join(group, request, before)
+            with self.overriding(request, group.host):
+                self._bind_for(group, request.role)
+            return self._join(group, request)
 
     def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
         """JL-20: a receiver that is not bound takes the group's port, for another could never hear it."""
         if self.bound is None:
             self._bind(Endpoint(WILDCARDS[self.family], group.port if role.receives else 0))
 
-    def _join(self, group: Endpoint, request: JoinRequest, before: QOS) -> "PlainSocket":
+    def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
         self.memory.start_join()
         code = self._take_membership(group, request)
         request.deliver(b"")
@@ -100,9 +100,7 @@ class PlainSocket(DataSocket):
             self.group, self.role = group, request.role
             assert self.kind
             self.memory.possible = possible_events(self.kind, request.role)
-        else:
-            # QS-04
-            self.set_qos(before)
+        self.end_override(code)
         self.last_error = code
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()
@@ -158,6 +156,17 @@ class PlainSocket(DataSocket):
             return int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
         assert self.bound
         return self.options.interface or kernel.interface_of(self.family, self.bound.host) or 0
+
+    # Quality of service
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether it has joined a group."""
+        return self.group is not None
+
+    def promised_flows(self, flows: QOS) -> tuple[FLOWSPEC, FLOWSPEC]:
+        """QS-40: only what is sent is promised, for the senders know nothing of us."""
+        return flows.SendingFlowspec, FLOWSPEC()
 
     # Data
 

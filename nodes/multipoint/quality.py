@@ -1,68 +1,134 @@
-"""The flows of one socket: what was asked, what is promised of an interface, how sending is shaped (B.6).
+"""The flows of one socket: what was granted, what of it can be kept now, how sending is shaped (B.6).
 
-The rules are in ``flow_rules``, the arithmetic in ``admission`` and ``bucket``. May not know: sockets, sessions.
+The rules are in ``flow_rules``, the arithmetic in ``admission`` and ``bucket``. May not know: sockets, clocks.
 """
 
 import copy
-from collections.abc import Callable
+from dataclasses import replace
+from struct import Struct
 
-from multipoint.admission import Budget
+from multipoint import constants
 from multipoint.bucket import Fate, Shape, Shaper
-from multipoint.errors import MultipointError, error
-from multipoint.flow import QOS
-from multipoint.flow_rules import at_join, check
+from multipoint.flow import FLOWSPEC, QOS
+from multipoint.flow_rules import PROMISES, check, is_signalled, pack_object, service
 from multipoint.kinds import JoinRole
+
+_STATUS = Struct("<3I")
 
 
 class Quality:
-    """A socket's quality of service; nothing specified at first (QS-14)."""
+    """A socket's quality of service; nothing is specified at first (QS-14)."""
 
     def __init__(self, max_message: int) -> None:
         self._max_message = max_message
-        self._qos = QOS()
+        self._granted = QOS()
+        self._now = QOS()
+        # QS-39: why less than what was granted is possible
+        self._reason = 0
         self._shaper: Shaper | None = None
-        self._budget: Budget | None = None
 
     @property
-    def qos(self) -> QOS:
-        """A copy of the flows in force."""
-        return copy.deepcopy(self._qos)
+    def granted(self) -> QOS:
+        """A copy of the flows that were granted."""
+        return copy.deepcopy(self._granted)
+
+    @property
+    def in_force(self) -> QOS:
+        """A copy of the flows as they are possible now, with the reason if that is less than granted (QS-39)."""
+        qos = copy.deepcopy(self._now)
+        if not self._reason:
+            return qos
+        status = pack_object(constants.RSVP_OBJECT_STATUS_INFO, _STATUS.pack(self._reason, 0, 0))
+        return QOS.of(qos.SendingFlowspec, qos.ReceivingFlowspec, status + qos.objects)
+
+    @property
+    def signalled(self) -> QOS | None:
+        """The flows that are negotiated with a peer; None if there are none (QS-23)."""
+        flows = [self._granted.SendingFlowspec, self._granted.ReceivingFlowspec]
+        sending, receiving = (flow if is_signalled(flow) else FLOWSPEC() for flow in copy.deepcopy(flows))
+        if sending == receiving == FLOWSPEC():
+            return None
+        return QOS.of(sending, receiving, self._granted.objects)
 
     @property
     def is_shaped(self) -> bool:
         """Tell whether each message has to be offered first."""
         return self._shaper is not None
 
-    def set(self, qos: QOS, role: JoinRole, budget: Budget, now: float) -> None:
-        """Put flows into force. Raises CallerError, and nothing changes, if they are not valid or can't be carried."""
-        check(qos, role.sends, role.receives)
-        flows = [qos.SendingFlowspec] * role.sends + [qos.ReceivingFlowspec] * role.receives
-        budget.reserve(self, *flows)
-        if self._budget is not budget and self._budget is not None:
-            self._budget.release(self)
-        self._budget = budget
-        self._qos = copy.deepcopy(qos)
-        shape = Shape.of(qos, self._max_message) if role.sends else None
-        self._shaper = Shaper(shape, now) if shape else None
+    @property
+    def sending_service(self) -> int:
+        """The service type of what is sent, without its flags."""
+        return service(self._now.SendingFlowspec.ServiceType).type
 
-    def note(self, qos: QOS) -> None:
-        """Take over flows that the other side has granted; they need no promise here."""
-        self._qos = copy.deepcopy(qos)
+    def merged(self, qos: QOS, role: JoinRole) -> QOS:
+        """Return what would be granted if the program had its way; raises CallerError if that is not valid.
+
+        A direction that the role lacks, and one that says SERVICETYPE_NOCHANGE, stays as it is (QS-05, QS-21).
+        """
+        merged = self.granted
+        if role.sends and not _is_unchanged(qos.SendingFlowspec):
+            merged.SendingFlowspec = replace(qos.SendingFlowspec)
+        if role.receives and not _is_unchanged(qos.ReceivingFlowspec):
+            merged.ReceivingFlowspec = replace(qos.ReceivingFlowspec)
+        merged = QOS.of(merged.SendingFlowspec, merged.ReceivingFlowspec, qos.objects)
+        check(merged, role.sends, role.receives)
+        return merged
+
+    def agreed(self, qos: QOS) -> QOS:
+        """Return the flows with what a peer has granted; what was not negotiated stays."""
+        merged = self.granted
+        if is_signalled(merged.SendingFlowspec) and not _is_unchanged(qos.SendingFlowspec):
+            merged.SendingFlowspec = qos.SendingFlowspec
+        if is_signalled(merged.ReceivingFlowspec) and not _is_unchanged(qos.ReceivingFlowspec):
+            merged.ReceivingFlowspec = qos.ReceivingFlowspec
+        return copy.deepcopy(merged)
+
+    def put(self, qos: QOS, now: float) -> None:
+        """Put flows into force, which are valid."""
+        self._granted = copy.deepcopy(qos)
+        self._reason = 0
+        self._make_possible(copy.deepcopy(qos), now)
+
+    def limit(self, sending: int | None, receiving: int | None, reason: int, now: float) -> bool:
+        """Note the rates that are possible now of what was promised, None: all of it. Tells of a change."""
+        possible = self.granted
+        possible.SendingFlowspec = _lessened(possible.SendingFlowspec, sending)
+        possible.ReceivingFlowspec = _lessened(possible.ReceivingFlowspec, receiving)
+        return self._note(possible, reason if possible != self._granted else 0, now)
+
+    def explain(self, reason: int, now: float) -> bool:
+        """Note why a change that was asked for did not come to be (QS-39)."""
+        return self._note(self._now, reason, now)
 
     def offer(self, size: int, now: float) -> tuple[Fate, float]:
         """Return what becomes of a message, and when to offer it again if it is held back."""
         return self._shaper.offer(size, now) if self._shaper else (Fate.SEND, now)
 
-    def release(self) -> None:
-        """Give back what was promised (QS-38)."""
-        if self._budget:
-            self._budget.release(self)
-            self._budget = None
+    def _note(self, possible: QOS, reason: int, now: float) -> bool:
+        if (possible, reason) == (self._now, self._reason):
+            return False
+        self._reason = reason
+        self._make_possible(possible, now)
+        return True
+
+    def _make_possible(self, qos: QOS, now: float) -> None:
+        self._now = qos
+        shape = Shape.of(qos, self._max_message)
+        if shape is None:
+            self._shaper = None
+        elif self._shaper is None or self._shaper.shape != shape:
+            # The same shape keeps its bucket: setting it again must not fill it.
+            self._shaper = Shaper(shape, now)
 
 
-def in_a_join(call: Callable[[], None]) -> None:
-    """Call with the codes of WSAJoinLeaf, whose list has no WSA_QOS_* (QS-33)."""
-    try:
-        call()
-    except MultipointError as reason:
-        raise error(at_join(reason.code), str(reason)) from reason
+def _is_unchanged(flow: FLOWSPEC) -> bool:
+    return service(flow.ServiceType).type == constants.SERVICETYPE_NOCHANGE
+
+
+def _lessened(flow: FLOWSPEC, rate: int | None) -> FLOWSPEC:
+    if rate is None or service(flow.ServiceType).type not in PROMISES or rate >= flow.TokenRate:
+        return flow
+    if rate == 0:
+        # Nothing can be promised any more; what is sent goes as it can.
+        return replace(flow, ServiceType=constants.SERVICETYPE_BESTEFFORT)
+    return replace(flow, TokenRate=rate)

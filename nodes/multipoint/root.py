@@ -12,6 +12,7 @@ from multipoint.counters import Cause
 from multipoint.door import Door
 from multipoint.errors import error
 from multipoint.flow import QOS
+from multipoint.flow_rules import is_valid
 from multipoint.kinds import JoinRole, Kind, Plane
 from multipoint.link import Link, Patience, State
 from multipoint.wire import Endpoint
@@ -133,10 +134,10 @@ class Root:
         self._roles[link] = link.request.role.mirrored
         return self._confirm(link, link.request.data, now)
 
-    def refuse(self, link: Link, now: float) -> None:
+    def refuse(self, link: Link, now: float, code: int = constants.WSAECONNREFUSED) -> None:
         """Turn one away who waits (AC-24)."""
         self.door.take(link)
-        link.refuse(constants.WSAECONNREFUSED, now)
+        link.refuse(code, now)
 
     def dismantle(self, now: float, data: bytes = b"") -> list[Link]:
         """End the session: refuse who waits, take back an invitation, part from all members; return their links."""
@@ -171,6 +172,7 @@ class Root:
             and request.provider is self.kind.provider
             and request.control is Plane.LEAF
             and not self.is_spent
+            and is_valid(request.qos)
         )
 
     def _settle(self, link: Link) -> None:

@@ -15,16 +15,17 @@ from multipoint.connection import Connection
 from multipoint.data import Buffer, Message
 from multipoint.datagram import Authenticator
 from multipoint.door import Door
-from multipoint.errors import error, from_kernel_at_join
+from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.flow import FLOWSPEC, QOS
+from multipoint.flow_rules import check_reduced
 from multipoint.kernel import source_towards
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
 from multipoint.link import Agreed, Event, Link, Refused, Requested, Withdrawn
 from multipoint.plain import WILDCARDS
 from multipoint.root import Member, Root, Session
-from multipoint.rooted import RootedSocket
 from multipoint.sealed import SealedSocket, Source
+from multipoint.sessionflows import SessionSocket
 from multipoint.values import Address, JoinRequest, Verdict
 from multipoint.wire import KEY_SIZE, Accept, Endpoint
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-class RootSocket(RootedSocket):
+class RootSocket(SessionSocket):
     """The root of a session, which lives as long as this socket (CL-10)."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
@@ -46,7 +47,8 @@ class RootSocket(RootedSocket):
         self._authenticator = Authenticator(self._group_key)
         self._legs: dict[Link, LegSocket] = {}
         self._joining: tuple[LegSocket, JoinRequest] | None = None
-        self._flows_before = QOS()
+        # QS-35
+        self._has_flows = False
         stack.groups.add(self._group)
 
     @property
@@ -65,12 +67,12 @@ class RootSocket(RootedSocket):
             self._core.check_invitation()
             leaf = self.check_target(address)
             self._core.check_leaf(leaf)
-            if self._core.members:
-                # QS-35: the session has its flows from the first join on.
+            if self._has_flows:
+                # QS-35: they are those of the first join.
                 request = replace(request, qos=None)
-            self._flows_before = self.set_qos_in_join(request)
-            self.bind_if_needed()
-            leg = self._invite(leaf, replace(request, qos=self.specified_qos()))
+            with self.overriding(request, leaf.host):
+                self.bind_if_needed()
+            leg = self._invite(leaf, replace(request, qos=self.quality.signalled))
             return self._wait_for(leg) if self.is_blocking else leg
 
     def _invite(self, leaf: Endpoint, request: JoinRequest) -> LegSocket:
@@ -90,6 +92,7 @@ class RootSocket(RootedSocket):
             # Registered before it opens: the connection may fail at once.
             connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
             self._connections[link] = connection
+            connection.check_way = lambda: self.check_way(connection.one_way_us())
             connection.open(leaf)
         return leg
 
@@ -107,6 +110,7 @@ class RootSocket(RootedSocket):
             link.close(time.monotonic())
             self._core.failed(link)
             self._joining = None
+            self.end_override(constants.WSAECONNABORTED)
             self._legs.pop(link)
             self._drop(link)
 
@@ -115,9 +119,8 @@ class RootSocket(RootedSocket):
         leg, request = self._joining
         self._joining = None
         request.deliver(callee_data)
+        self.end_override(code)
         if code:
-            # QS-04
-            self.set_qos(self._flows_before)
             self._legs.pop(link, None)
             leg.failed(code)
         self.last_error = code
@@ -146,11 +149,13 @@ class RootSocket(RootedSocket):
     def _agreed(self, link: Link, answer: Accept) -> None:
         connection = self._connections.pop(link)
         try:
+            self._take_answer(link, answer.qos)
             self._ensure_session(connection)
         except OSError as reason:
+            code = reason.code if isinstance(reason, MultipointError) else from_kernel_at_join(reason.errno)
             link.close(time.monotonic())
             self._core.failed(link)
-            self._finish_join(link, from_kernel_at_join(reason.errno))
+            self._finish_join(link, code)
             return
         member = self._core.agreed(link, answer, time.monotonic())
         if member is None:
@@ -159,8 +164,23 @@ class RootSocket(RootedSocket):
         self._welcome(self._legs[link], connection, member)
         self._finish_join(link, 0, answer.callee_data)
 
+    def _take_answer(self, link: Link, granted: QOS | None) -> None:
+        """The first leaf may reduce the session's flows (QS-20); later ones carry them or don't come in (QS-36)."""
+        asked = link.request.qos if link.request else None
+        if asked is None or granted is None:
+            return
+        if self._has_flows and granted.SendingFlowspec != asked.SendingFlowspec:
+            raise error(constants.WSAEOPNOTSUPP, "the leaf can't carry the session's flow")
+        try:
+            check_reduced(asked, granted)
+        except MultipointError as reason:
+            raise error(constants.WSAECONNREFUSED, str(reason)) from reason
+        if not self._has_flows:
+            self.put_flows(self.quality.agreed(granted))
+
     def _welcome(self, leg: LegSocket, connection: Connection, member: Member) -> None:
         assert self._plane
+        self._has_flows = True
         self._legs[connection.link] = leg
         if self._plane.anyone is None:
             # In a conference all speak with the group's key.
@@ -173,6 +193,7 @@ class RootSocket(RootedSocket):
         if link:
             self._legs.pop(link)
             self._core.parted(link)
+            self.peer_gone(link)
         if leg.member and self._plane:
             self._plane.sources.pop(leg.member.number, None)
 
@@ -201,28 +222,48 @@ class RootSocket(RootedSocket):
             self._core.refuse(connection.link, time.monotonic())
             connection.pump()
             raise self.translated(reason) from reason
+        leg = LegSocket(self)
         try:
-            granted = self._granted(connection.link, verdict.qos)
+            granted = self._grant(leg, connection, verdict.qos)
             member = self._core.admit(connection.link, verdict.callee_data, granted, time.monotonic())
-        except OSError:
+        except MultipointError as reason:
+            leg.discard()
+            if reason.code == constants.WSAEOPNOTSUPP:
+                self._core.refuse(connection.link, time.monotonic(), reason.code)
             connection.pump()
             raise
-        leg = LegSocket(self)
         self._welcome(leg, connection, member)
         connection.pump()
         return leg
 
-    def _granted(self, link: Link, decided: QOS | None) -> QOS | None:
-        """QS-43: a member's receiving flow is the root's sending flow."""
-        mine = self.specified_qos()
-        asked = decided or (link.request.qos if link.request else None)
-        if mine is None:
-            return asked
-        return QOS.of(asked.SendingFlowspec if asked else FLOWSPEC(), mine.SendingFlowspec)
+    def _grant(self, leg: LegSocket, connection: Connection, decided: QOS | None) -> QOS | None:
+        """Return a leaf's flows as it sees them: its receiving flow is the root's sending flow (QS-43)."""
+        asked = connection.link.request.qos if connection.link.request else None
+        mine = self.quality.signalled
+        if asked is None and mine is None:
+            return None
+        granted = (decided if asked else None) or asked or QOS()
+        if mine and mine.SendingFlowspec != FLOWSPEC():
+            granted = QOS.of(granted.SendingFlowspec, mine.SendingFlowspec, granted.objects)
+        leg.put_flows(QOS.of(FLOWSPEC(), granted.SendingFlowspec), connection.link.peer.host)
+        for end in (self, leg):
+            end.check_way(connection.one_way_us())
+        return granted
 
     def refuse(self, link: Link) -> None:
         """Turn a leaf away."""
         self._core.refuse(link, time.monotonic())
+
+    # Quality of service
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether there is a session."""
+        return self._core.session is not None
+
+    def peers(self) -> list[Connection]:
+        """Return the connections to the members."""
+        return [leg.connection for leg in self._legs.values() if leg.connection]
 
     # Data
 
@@ -287,6 +328,7 @@ class RootSocket(RootedSocket):
     def _dismantle(self, data: bytes = b"", *, is_abortive: bool) -> None:
         """Every leg and every member records FD_CLOSE (CL-01)."""
         now = time.monotonic()
+        self.release_flows()
         joining, self._joining = self._joining, None
         if joining and not is_abortive:
             # JL-41, D-16: the descriptor was given out already, so it learns of the end.

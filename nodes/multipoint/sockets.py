@@ -24,7 +24,6 @@ from multipoint.errors import MultipointError, WouldBlock, error, from_kernel
 from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
-from multipoint.quality import Quality, in_a_join
 from multipoint.signals import Signal
 from multipoint.values import Address, Condition, JoinRequest
 from multipoint.wire import Endpoint
@@ -48,7 +47,6 @@ class MultipointSocket:
         self.is_closed = False
         self.options = Choices()
         self.role = JoinRole.BOTH
-        self.quality = Quality(entry.max_message)
         self.last_error = 0
         self.memory = EventMemory(possible_events(kind) if kind else NONE)
         self.signal: Signal | None = None
@@ -77,7 +75,7 @@ class MultipointSocket:
             self.is_closed = True
             self.memory.forget()
             self.signal = None
-            self.quality.release()
+            self.release_flows()
             self._end(is_abortive=lingers and not seconds)
             self.wake()
             if lingers and seconds:
@@ -92,6 +90,7 @@ class MultipointSocket:
                 return
             self.is_closed = True
             self.memory.forget()
+            self.release_flows()
             self._end(is_abortive=True)
             self.wake()
 
@@ -100,6 +99,12 @@ class MultipointSocket:
 
     def break_off(self) -> None:
         """Wait no longer."""
+
+    def discard(self) -> None:
+        """Forget a socket that the program never got."""
+        self.is_closed = True
+        self.release_flows()
+        self.stack.sockets.discard(self)
 
     def check_open(self) -> None:
         """Raise WSAENOTSOCK if the socket is closed."""
@@ -223,36 +228,22 @@ class MultipointSocket:
             if sock:
                 kernel.set_loopback(sock, is_on)
 
-    def set_qos(self, qos: QOS, role: JoinRole = JoinRole.BOTH) -> None:
-        """Put flows into force (QS-09). Raises a WSA_QOS_* code, or WSAEOPNOTSUPP if they can't be carried."""
-        with self.stack.lock:
-            self.check_open()
-            self.quality.set(qos, role, self.stack.budget(self._interface_used()), time.monotonic())
-
-    def set_qos_in_join(self, request: JoinRequest) -> QOS:
-        """Put a join's flows into force, if it brings any (QS-02, QS-03); return those from before."""
-        before = self.quality.qos
-        if request.qos is not None:
-            qos = request.qos
-            in_a_join(lambda: self.set_qos(qos, request.role))
-        return before
-
-    def specified_qos(self) -> QOS | None:
-        """Return the flows if any were specified, for requests."""
-        qos = self.quality.qos
-        return None if qos == QOS() else qos
+    def set_qos(self, qos: QOS) -> None:
+        """Put flows into force (QS-09). Raises WSAENOPROTOOPT where the provider has no QoS (QS-11)."""
+        self.check_open()
+        raise error(constants.WSAENOPROTOOPT, "the provider has no QoS")
 
     def get_qos(self) -> QOS:
-        """Return the flows in force (QS-10). Raises WSAEINVAL before the socket is bound (QS-12)."""
+        """Return the flows in force (QS-10). Raises WSAENOPROTOOPT where the provider has no QoS (QS-11)."""
         self.check_open()
-        if self.bound is None:
-            raise error(constants.WSAEINVAL, "is not bound")
-        return self.quality.qos
+        raise error(constants.WSAENOPROTOOPT, "the provider has no QoS")
 
-    def _interface_used(self) -> int:
-        """Return the interface whose capacity counts; 0 is the system's choice."""
-        bound = self.bound.host if self.bound else ""
-        return self.options.interface or kernel.interface_of(self.family, bound) or 0
+    def flush(self) -> None:
+        """Drop what waits to be sent (IO-18)."""
+        self.check_open()
+
+    def release_flows(self) -> None:
+        """Give back what was promised (QS-38)."""
 
     def data_socket(self) -> socket.socket | None:
         """Return the kernel's socket of the data plane, if there is one by now."""

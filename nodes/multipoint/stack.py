@@ -4,21 +4,24 @@ May not know: handles, and what the Winsock-shaped functions are called.
 """
 
 import secrets
-import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from multipoint import catalogue, constants
-from multipoint.admission import Budget
+from multipoint.admission import Admission, is_promise
 from multipoint.counters import Cause, Counters
 from multipoint.dialects import DIALECTS
+from multipoint.flow import FLOWSPEC
+from multipoint.flowing import FlowSocket
+from multipoint.interfaces import Interfaces, Notices
 from multipoint.kinds import Plane
 from multipoint.layouts import WSAPROTOCOL_INFO
 from multipoint.leafsocket import LeafSocket
 from multipoint.link import Patience
 from multipoint.plain import PlainSocket
-from multipoint.reactor import Reactor
+from multipoint.reactor import READABLE, Reactor
 from multipoint.rootsocket import RootSocket
 from multipoint.sockets import MultipointSocket
 from multipoint.values import Settings
@@ -38,7 +41,9 @@ class Stack:
         self.sockets: set[MultipointSocket] = set()
         # DP-41: the data groups of the sessions whose root is here
         self.groups: set[Endpoint] = set()
-        self._budgets: dict[int, Budget] = {}
+        self.interfaces = Interfaces(self.settings)
+        self.admission: Admission[FlowSocket] = Admission(self.interfaces.look)
+        self._notices: Notices | None = None
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
         self.random_bytes = secrets.token_bytes
@@ -67,12 +72,28 @@ class Stack:
                 return RootSocket(self, chosen, kind)
             return LeafSocket(self, chosen, kind)
 
-    def budget(self, interface: int) -> Budget:
-        """Return what is promised of an interface; its capacity is what the settings say, else unlimited (QS-34)."""
-        if interface not in self._budgets:
-            name = socket.if_indextoname(interface) if interface else ""
-            self._budgets[interface] = Budget(self.settings.capacities.get(name))
-        return self._budgets[interface]
+    # Promises of interfaces
+
+    def admit(self, holder: FlowSocket, interface: Callable[[], int], sending: FLOWSPEC, receiving: FLOWSPEC) -> None:
+        """Promise flows to a socket, of the interface it uses; raises WSAEOPNOTSUPP (QS-34)."""
+        if not is_promise(sending) and not is_promise(receiving):
+            self.admission.release(holder)
+            return
+        self.admission.reserve(holder, interface(), sending, receiving)
+        if self._notices is None:
+            self._notices = Notices(self._interface_changed)
+            self.reactor.watch(self._notices.sock.fileno(), READABLE, self._notices.ready)
+
+    def set_capacity(self, interface: str, capacity: int | None) -> None:
+        """Say how many bytes a second an interface can carry from now on; None: what its link says (QS-39)."""
+        with self.lock:
+            self._interface_changed(self.interfaces.configure(interface, capacity))
+
+    def _interface_changed(self, index: int | None) -> None:
+        for interface in self.admission.interfaces:
+            if index in (interface, None):
+                for holder, limit in self.admission.refresh(interface).items():
+                    holder.limit_flows(limit)
 
     def count(self, cause: Cause) -> None:
         """Count one who does not belong, from any thread."""
@@ -86,3 +107,6 @@ class Stack:
                 sock.abort()
             self.sockets.clear()
         self.reactor.close()
+        self.interfaces.close()
+        if self._notices:
+            self._notices.sock.close()

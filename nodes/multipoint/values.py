@@ -54,6 +54,8 @@ class Settings:
     key: bytes | None = field(default=None, repr=False)
     # QS-34: bytes a second that an interface can carry, by its name ("" for the system's choice)
     capacities: Mapping[str, int] = field(default_factory=dict)
+    # QS-41: microseconds that an interface's link takes, by its name
+    delays_us: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tests.unit.multipoint_core.pretend import (
 )
 
 from multipoint import constants, wire
+from multipoint.flow import QOS
 from multipoint.link import (
     _MOVES,
     _OWN,
@@ -49,6 +50,8 @@ ABOUT: dict[Input, object] = {
     Input.CLOSE: wire.Close(),
     Input.CHAT: wire.Chat(b"hello"),
     Input.SAY_CHAT: b"hello",
+    Input.FLOWS: wire.FlowRequest(1, QOS()),
+    Input.SAY_FLOWS: wire.FlowRequest(1, QOS()),
     Input.DO_LEAVE: wire.Leave(),
     Input.DO_CLOSE: wire.Leave(),
     Input.BROKEN: constants.WSAECONNRESET,

@@ -1,0 +1,205 @@
+"""Sockets with quality of service: flows set and read, promised of an interface, kept to in sending (B.6).
+
+May not know: sessions, and how flows are negotiated with a peer (``sessionflows``).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from multipoint import constants, kernel
+from multipoint.admission import Limit, check_latency
+from multipoint.bucket import Fate
+from multipoint.catalogue import Entry
+from multipoint.errors import MultipointError, WouldBlock, error
+from multipoint.events import NetworkEvent
+from multipoint.flow import FLOWSPEC, QOS
+from multipoint.flow_rules import at_join, is_valid
+from multipoint.kinds import JoinRole, Kind
+from multipoint.quality import Quality
+from multipoint.sockets import MultipointSocket
+from multipoint.values import JoinRequest
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
+
+# QS-24 in Linux' words: TC_PRIO_CONTROL, which only the privileged may use, INTERACTIVE, INTERACTIVE_BULK, BESTEFFORT,
+# BULK, FILLER. The kernel's default queue has three bands: the first two, the next two, the last two.
+PRIORITIES = {
+    constants.SERVICETYPE_NETWORK_CONTROL: 7,
+    constants.SERVICETYPE_GUARANTEED: 6,
+    constants.SERVICETYPE_CONTROLLEDLOAD: 4,
+    constants.SERVICETYPE_QUALITATIVE: 2,
+}
+BEST_EFFORT, NONCONFORMING = 0, 1
+
+
+class FlowSocket(MultipointSocket):
+    """A socket whose provider has QoS."""
+
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
+        super().__init__(stack, entry, kind)
+        self.quality = Quality(entry.max_message)
+        self._before: QOS | None = None
+        self._flushes = 0
+        self._priority = BEST_EFFORT
+
+    # Setting and reading
+
+    def set_qos(self, qos: QOS) -> None:
+        """Put flows into force (QS-09). Raises a WSA_QOS_* code, or WSAEOPNOTSUPP if they can't be carried."""
+        with self.stack.lock:
+            self.check_open()
+            self.put_flows(self.quality.merged(qos, self.flow_role))
+
+    def get_qos(self) -> QOS:
+        """Return the flows in force (QS-10). Raises WSAEINVAL before it is bound, as a sender before it has joined."""
+        with self.stack.lock:
+            self.check_open()
+            if not self.is_joined and (self.bound is None or not self.flow_role.receives):
+                raise error(constants.WSAEINVAL, "is neither bound for receiving nor joined")
+            return self.quality.in_force
+
+    def override_flows(self, request: JoinRequest, towards: str) -> None:
+        """Put a join's flows into force, for the time being (QS-02); without any, promise those there are (QS-03)."""
+        before = self.quality.granted
+        try:
+            flows = self.quality.merged(request.qos, request.role) if request.qos else before
+            self.put_flows(flows, towards)
+        except MultipointError as reason:
+            # QS-33
+            raise error(at_join(reason.code), str(reason)) from reason
+        self._before = before
+
+    @contextmanager
+    def overriding(self, request: JoinRequest, towards: str) -> Iterator[None]:
+        """``override_flows``, ended if what is inside fails."""
+        self.override_flows(request, towards)
+        try:
+            yield
+        except MultipointError as reason:
+            self.end_override(reason.code)
+            raise
+
+    def end_override(self, code: int) -> None:
+        """A join has ended: after a failure the earlier flows are back (QS-04)."""
+        before, self._before = self._before, None
+        if code and before is not None:
+            self.release_flows()
+            self.put_flows(before)
+
+    # What the kinds say
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether the socket takes part in a session."""
+        return False
+
+    @property
+    def flow_role(self) -> JoinRole:
+        """Which directions there are (QS-05)."""
+        only = self.kind.roles if self.kind else ()
+        return next(iter(only)) if len(only) == 1 else self.role
+
+    def promised_flows(self, flows: QOS) -> tuple[FLOWSPEC, FLOWSPEC]:
+        """Return what of flows is promised of the interface, sending and receiving."""
+        return flows.SendingFlowspec, flows.ReceivingFlowspec
+
+    # Promises
+
+    def put_flows(self, flows: QOS, towards: str | None = None) -> None:
+        """Promise valid flows of the interface and put them into force; raises WSAEOPNOTSUPP, and nothing changes."""
+        sending, receiving = self.promised_flows(flows)
+        self.stack.admit(self, lambda: self._flow_interface(towards), sending, receiving)
+        self.quality.put(flows, time.monotonic())
+
+    def take_flows(self, flows: QOS) -> int:
+        """Take flows that a peer wants on a live session; return 0 or the code with which we refuse (QS-09)."""
+        if not is_valid(flows):
+            return constants.WSAEOPNOTSUPP
+        try:
+            self.put_flows(flows)
+        except MultipointError as reason:
+            return reason.code
+        self.tell_flows()
+        return 0
+
+    def check_way(self, one_way_us: int) -> None:
+        """Raise WSAEOPNOTSUPP if the way to the peer takes longer than a flow allows (QS-41)."""
+        flows = self.quality.granted
+        check_latency(flows.SendingFlowspec, one_way_us)
+        check_latency(flows.ReceivingFlowspec, one_way_us)
+
+    def limit_flows(self, limit: Limit) -> None:
+        """The interface can do less than was promised, or again all of it (QS-39, EV-45)."""
+        if self.quality.limit(limit.sending, limit.receiving, limit.reason, time.monotonic()):
+            self.tell_flows()
+
+    def tell_flows(self) -> None:
+        """Record FD_QOS; who is held back looks again."""
+        self.record(self.memory.change(NetworkEvent.QOS))
+        self.wake()
+
+    def release_flows(self) -> None:
+        """Give back what was promised (QS-38)."""
+        self.stack.admission.release(self)
+
+    def _flow_interface(self, towards: str | None) -> int:
+        """DP-05: the interface whose capacity counts; 0 if there is none yet."""
+        bound = self.bound.host if self.bound else ""
+        return (
+            self.options.interface
+            or kernel.interface_of(self.family, bound)
+            or kernel.interface_towards(self.family, towards)
+        )
+
+    # Sending
+
+    def flush(self) -> None:
+        """Drop messages that are held back; who sent them goes on as if they had been sent (IO-18)."""
+        with self.stack.lock:
+            self.check_open()
+            self._flushes += 1
+            self.wake()
+
+    def conforms(self, size: int, deadline: float | None) -> bool:
+        """Wait until a message may go; False if it is to be dropped (QS-27, QS-30)."""
+        with self.stack.lock:
+            flushes = self._flushes
+            while True:
+                fate, when = self.quality.offer(size, time.monotonic())
+                if fate is not Fate.HOLD:
+                    return self._let_go(fate, size)
+                if not self.is_blocking:
+                    self._tell_room_at(when)
+                    raise WouldBlock(constants.WSAEWOULDBLOCK, "no tokens to send")
+                if deadline is not None and when > deadline:
+                    raise error(constants.WSAETIMEDOUT, "no tokens in time")
+                self.changed.wait(max(0.0, when - time.monotonic()))
+                if self.is_closed:
+                    raise error(constants.WSAEINTR, "the socket was closed during the call")
+                if self._flushes != flushes or self.has_ended:
+                    return False
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether nothing can be sent any more."""
+        return False
+
+    def _let_go(self, fate: Fate, size: int) -> bool:
+        if fate is Fate.TOO_LONG:
+            raise error(constants.WSAEMSGSIZE, "longer than the flow allows", length=size)
+        own = PRIORITIES.get(self.quality.sending_service, BEST_EFFORT)
+        self._take_priority(NONCONFORMING if fate is Fate.BORROW else own)
+        return fate is not Fate.DROP
+
+    def _take_priority(self, priority: int) -> None:
+        sock = self.data_socket()
+        if sock and priority != self._priority:
+            kernel.set_priority(sock, priority)
+            self._priority = priority
+
+    def _tell_room_at(self, when: float) -> None:
+        self.memory.enable(NetworkEvent.WRITE)
+        self.stack.reactor.call_at(when, lambda: self.record(self.memory.tell(NetworkEvent.WRITE, True)))
