@@ -5,8 +5,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,14 +15,19 @@ from joinlab.engine import connect, engine_problem
 from joinlab.marks import LABEL_PROCESS, ProcessMark
 
 KILLS = 10
-# A lab is up after 0.7 s (netns) or 2 s (docker) with the start of pytest; the rest is a running test.
-MOMENTS_S = {"netns": 2.0, "docker": 3.5}
+# Moments lie between the start of pytest and this many times what it took until a test ran.
+STRETCH = 1.5
+RUNNING_WITHIN_S = 60.0
 GONE_WITHIN_S = 5.0
 # Inherited by all that pytest starts here.
 MARK = "JOINLAB_KILL_TEST"
 
-TEST = """
+RUNNING = "running"
+TEST = f"""
+from pathlib import Path
+
 def test_that_never_ends(lab, root, leaves):
+    Path({RUNNING!r}).touch()
     while True:
         lab.root.run("true")
 """
@@ -74,27 +79,46 @@ def test_killed_pytest_leaves_nothing(tmp_path: Path, runtime: str) -> None:
     if runtime == "docker" and (problem := engine_problem()):
         pytest.skip(f"needs a Docker engine: {problem}")
     (tmp_path / "test_long.py").write_text(TEST)
+    before = interfaces()
+    # The control: a run in full swing, in which all that has to go is seen.
+    begun = time.monotonic()
+    with running_pytest(tmp_path, runtime, "control") as (process, owner):
+        wait_until((tmp_path / RUNNING).exists, RUNNING_WITHIN_S)
+        took_s = time.monotonic() - begun
+        kinds = {found.partition(" ")[0] for found in leftovers("control", owner)}
+        assert kinds == ({"process", "container"} if runtime == "docker" else {"process"})
+        process.kill()
+    assert_all_gone("control", owner, "in full swing")
+
     seed = random.randrange(1 << 32)
     moments = random.Random(seed)
-    before = interfaces()
-    alive: set[str] = set()
     for number in range(KILLS):
-        token, moment_s = f"{seed}-{number}", moments.uniform(0.0, MOMENTS_S[runtime])
-        owner = kill_after(moment_s, tmp_path, runtime, token, alive)
-        deadline = time.monotonic() + GONE_WITHIN_S
-        while (left := leftovers(token, owner)) and time.monotonic() < deadline:
-            time.sleep(0.05)  # nobody tells us when a stranger's process has gone
-        assert not left, f"left {GONE_WITHIN_S:g} s after a kill at {moment_s:.3f} s (seed {seed}): {left}"
+        token, moment_s = f"{seed}-{number}", moments.uniform(0.0, STRETCH * took_s)
+        with running_pytest(tmp_path, runtime, token) as (process, owner):
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(moment_s)
+            process.kill()
+        assert_all_gone(token, owner, f"at {moment_s:.3f} s (seed {seed})")
     assert interfaces() <= before
-    # The control: some of the kills hit a run in full swing, and what had to go was seen then.
-    assert {"process", "container" if runtime == "docker" else "process"} <= alive
 
 
-def kill_after(moment_s: float, directory: Path, runtime: str, token: str, alive: set[str]) -> str:
-    """Run pytest and kill it at that moment; returns how its containers name it as their owner.
+def assert_all_gone(token: str, owner: str, when: str) -> None:
+    """Wait until nothing of a killed run is left, for as long as that may take."""
+    wait_until(lambda: not leftovers(token, owner), GONE_WITHIN_S)
+    left = leftovers(token, owner)
+    assert not left, f"left {GONE_WITHIN_S:g} s after a kill {when}: {left}"
 
-    The kinds of things that were there at the moment of the kill are added to ``alive``.
-    """
+
+def wait_until(question: Callable[[], bool], timeout_s: float) -> None:
+    """Ask again and again: nobody tells us when a stranger's process has gone."""
+    deadline = time.monotonic() + timeout_s
+    while not question() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_pytest(directory: Path, runtime: str, token: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run pytest; gives the process, and how its containers name it as their owner."""
     command = [
         sys.executable,
         "-m",
@@ -113,12 +137,7 @@ def kill_after(moment_s: float, directory: Path, runtime: str, token: str, alive
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        owner = str(ProcessMark.of(process.pid))
         try:
-            process.wait(moment_s)
-        except subprocess.TimeoutExpired:
-            alive.update(found.partition(" ")[0] for found in leftovers(token, owner))
+            yield process, str(ProcessMark.of(process.pid))
+        finally:
             process.kill()
-        else:
-            raise AssertionError(f"pytest ended by itself with {process.returncode}")
-    return owner
