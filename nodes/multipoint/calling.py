@@ -4,6 +4,7 @@ May not know: the functions.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -16,6 +17,8 @@ from multipoint.wire import Endpoint
 P = ParamSpec("P")
 R = TypeVar("R")
 
+HANDLES = ("s", "hEvent")
+
 process = Process()
 
 
@@ -23,10 +26,15 @@ def call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Turn an exception into ``failure`` and the thread's last error; refuse before WSAStartup (SU-06, SU-13)."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        numbers = _numbers(function)
+
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 _ = process.stack
+                for at in numbers:
+                    if at < len(args) and not isinstance(args[at], int):
+                        raise error(constants.WSAEFAULT, "is no number", parameter=at)
                 return function(*args, **kwargs)
             except MultipointError as reason:
                 process.last_error = reason.code
@@ -35,6 +43,16 @@ def call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return called
 
     return decorate
+
+
+def _numbers(function: Callable[..., object]) -> tuple[int, ...]:
+    """Return the places of the parameters that C declares as numbers; handles are looked up, and so checked, anyway."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(
+        at
+        for at, parameter in enumerate(parameters)
+        if parameter.annotation is int and parameter.name not in HANDLES and not parameter.kind.name.startswith("KEY")
+    )
 
 
 def name_of(sock: MultipointSocket, name: object, namelen: object) -> Endpoint:

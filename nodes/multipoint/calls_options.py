@@ -29,9 +29,9 @@ def getsockopt(s: int, level: int, optname: int, optval: bytearray, optlen: Ref[
 def ioctlsocket(s: int, cmd: int, argp: Ref[int]) -> int:
     """FIONBIO, FIONREAD, SIOCATMARK."""
     sock = process.sockets.get(s)
-    if not isinstance(argp, Ref):
+    if not isinstance(argp, Ref) or not isinstance(argp.value, int):
         raise pointers.bad_pointer("argp")
-    answer = ioctls.control(sock, cmd, argp.value.to_bytes(4, "little"))
+    answer = ioctls.control(sock, cmd, (argp.value & 0xFFFFFFFF).to_bytes(4, "little"))
     if answer:
         argp.value = int.from_bytes(answer, "little")
     return 0

@@ -24,9 +24,7 @@ ConditionFunction: TypeAlias = Callable[
 @call(INVALID_SOCKET)
 def WSASocket(af: int, type: int, protocol: int, lpProtocolInfo: WSAPROTOCOL_INFO | None, g: int, dwFlags: int) -> int:
     """Return a new socket of the catalogue entry that fits."""
-    if g:
-        raise error(constants.WSAEINVAL, "no such socket group", g=g)
-    return process.sockets.add(process.stack.socket(af, type, protocol, lpProtocolInfo, dwFlags))
+    return process.sockets.add(process.stack.socket(af, type, protocol, lpProtocolInfo, dwFlags, g))
 
 
 @call(INVALID_SOCKET)
@@ -118,6 +116,15 @@ def WSAConnect(
 
 
 @call(SOCKET_ERROR)
+def WSADuplicateSocket(s: int, dwProcessId: int, lpProtocolInfo: WSAPROTOCOL_INFO) -> int:
+    """Fail: sockets stay in the process that made them (SK-25)."""
+    process.sockets.get(s)
+    if not isinstance(lpProtocolInfo, WSAPROTOCOL_INFO):
+        raise pointers.bad_pointer("lpProtocolInfo")
+    raise error(constants.WSAEOPNOTSUPP, "a socket has one process")
+
+
+@call(SOCKET_ERROR)
 def shutdown(s: int, how: int) -> int:
     """End one direction, or both; on a c_root that ends the session."""
     process.sockets.get(s).shutdown(how)
@@ -162,10 +169,11 @@ def _condition(function: ConditionFunction, callback_data: object) -> Condition:
         caller_id, callee_id = (_buffer(sockaddr(*at).pack()) for at in (caller.address, caller.local))
         data = _buffer(caller.data) if caller.data else None
         answer = WSABUF(caller.capacity, bytearray(caller.capacity))
-        action = function(caller_id, data, caller.qos, None, callee_id, answer, Ref(0), callback_data)
+        group = Ref(0)
+        action = function(caller_id, data, caller.qos, None, callee_id, answer, group, callback_data)
         # AC-22: whatever length the function leaves; more than there is room for is refused by the socket.
         given = bytes(answer.buf or b"")[: answer.len].ljust(answer.len, b"\0")
-        return Verdict(action, given, caller.qos)
+        return Verdict(action, given, caller.qos, group.value if isinstance(group.value, int) else 0)
 
     return decide
 

@@ -1,5 +1,6 @@
 """Winsock-shaped: start and end, last error, catalogue. May not know: sockets."""
 
+import errno
 from collections.abc import Sequence
 
 from multipoint import catalogue, constants, pointers
@@ -11,16 +12,23 @@ from multipoint.layouts import WSADATA
 from multipoint.values import Ref, Settings
 
 HIGHEST = 0x0202
+# SU-05: what keeps the stack from starting; anything else is WSASYSNOTREADY.
+START_CODES = {errno.EMFILE: constants.WSAEPROCLIM, errno.ENFILE: constants.WSAEPROCLIM}
 
 
 def WSAStartup(wVersionRequested: int, lpWSAData: WSADATA | None, *, settings: Settings | None = None) -> int:
     """Start the stack, or count one more user of it; return 0 or the error itself. ``settings`` is our addition."""
+    if not isinstance(wVersionRequested, int):
+        return constants.WSAEFAULT
     version = negotiate(wVersionRequested)
     if version is None:
         return constants.WSAVERNOTSUPPORTED
     if not isinstance(lpWSAData, WSADATA):
         return constants.WSAEFAULT
-    process.start(settings)
+    try:
+        process.start(settings)
+    except OSError as reason:
+        return START_CODES.get(reason.errno or 0, constants.WSASYSNOTREADY)
     lpWSAData.wVersion, lpWSAData.wHighVersion = version, HIGHEST
     lpWSAData.szDescription, lpWSAData.szSystemStatus = "multipoint", "Running"
     return 0
@@ -47,11 +55,15 @@ def WSASetLastError(iError: int) -> None:
 def WSAEnumProtocols(
     lpiProtocols: Sequence[int] | None, lpProtocolBuffer: bytearray | None, lpdwBufferLength: Ref[int]
 ) -> int:
-    """Write the catalogue's entries into the buffer; return their number (SU-14, SU-15)."""
-    entries = catalogue.visible(lpiProtocols)
-    packed = b"".join(entry.pack() for entry in entries)
+    """Write the catalogue's entries into the buffer; return their number (SU-14 to SU-16)."""
     if not isinstance(lpdwBufferLength, Ref):
         raise pointers.bad_pointer("lpdwBufferLength")
+    if not isinstance(lpProtocolBuffer, bytearray | memoryview | None):
+        raise pointers.bad_pointer("lpProtocolBuffer")
+    if not isinstance(lpiProtocols, Sequence | None):
+        raise pointers.bad_pointer("lpiProtocols")
+    entries = catalogue.visible(lpiProtocols)
+    packed = b"".join(entry.pack() for entry in entries)
     room = 0 if lpProtocolBuffer is None else min(lpdwBufferLength.value, len(lpProtocolBuffer))
     if lpProtocolBuffer is None or room < len(packed):
         lpdwBufferLength.value = len(packed)

@@ -275,9 +275,9 @@ class DataSocket(FlowSocket):
         if self.is_closed:
             raise self.closed_elsewhere()
 
-    @staticmethod
-    def _deadline(timeout_s: float | None) -> float | None:
-        return None if timeout_s is None else time.monotonic() + timeout_s
+    def _deadline(self, timeout_s: float | None) -> float | None:
+        # SK-17: the time limits count on overlapped sockets only.
+        return None if timeout_s is None or not self.is_overlapped else time.monotonic() + timeout_s
 
 
 def _cut(message: Message, size: int) -> Message:

@@ -82,10 +82,14 @@ class Leaf:
 
     # Listening for invitations
 
-    def listen(self, backlog: int) -> None:
-        """Wait for invitations. Raises WSAEISCONN on a member (AC-03)."""
+    def check_listen(self) -> None:
+        """Raise WSAEISCONN on a member (AC-03)."""
         if self.state not in (LeafState.IDLE, LeafState.LISTENING):
             raise error(constants.WSAEISCONN, "this c_leaf has joined already")
+
+    def listen(self, backlog: int) -> None:
+        """Wait for invitations."""
+        self.check_listen()
         self.state = LeafState.LISTENING
         self.door.open(backlog)
 

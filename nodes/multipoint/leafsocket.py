@@ -235,8 +235,12 @@ class LeafSocket(SessionSocket):
         """Return the link for a root that has connected."""
         return self._core.enter(peer, time.monotonic())
 
+    def check_may_listen(self) -> None:
+        """Raise WSAEISCONN on a member."""
+        self._core.check_listen()
+
     def begin_listening(self, backlog: int) -> None:
-        """Listen for invitations. Raises WSAEISCONN on a member."""
+        """Listen for invitations."""
         self._core.listen(backlog)
 
     def admit(self, connection: Connection, verdict: Verdict) -> "LeafSocket":

@@ -4,13 +4,13 @@ Any multicast program can be the other side. Membership is the kernel's: a join 
 (JL-30). May not know: sessions, control connections.
 """
 
-import random
 import socket
 from collections import deque
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from multipoint import constants, kernel
+from multipoint import binding, constants, kernel
+from multipoint.binding import WILDCARDS
 from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.data import Buffer, DataSocket, Message
 from multipoint.errors import MultipointError, error, from_kernel_at_join
@@ -24,32 +24,24 @@ from multipoint.wire import Endpoint
 if TYPE_CHECKING:
     from multipoint.stack import Stack
 
-WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
-BIND_ATTEMPTS = 100
-
 
 class PlainSocket(DataSocket):
     """A UDP socket; with a kind, one that can join a group by WSAJoinLeaf."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
+        # First what may fail (SK-20): a socket that did not come to be is none of the stack's.
+        self._sock = kernel.datagram_socket(kernel.FAMILIES[entry.family])
         super().__init__(stack, entry, kind)
         self.inbox: deque[Message] = deque()
         self.group: Endpoint | None = None
         self._peer: Endpoint | None = None
-        self._sock = kernel.datagram_socket(self.family)
         self._memberships = Memberships(self._sock)
 
     # Binding
 
     def _bind(self, address: Endpoint) -> None:
-        host = address.host.partition("%")[0]
-        if ip_address(host).is_multicast:
-            # SK-28: Windows refuses it; Linux would allow it.
-            raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
-        if self.options.reuse_address:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self.bound = bind_in_range(self._sock, address, self.stack)
+            self.bound = binding.bind(self._sock, address, self.options, self.stack.settings)
         except OSError as reason:
             raise self.translated(reason) from reason
 
@@ -89,8 +81,14 @@ class PlainSocket(DataSocket):
 
     def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
         """JL-20: a receiver that is not bound takes the group's port, for another could never hear it."""
-        if self.bound is None:
+        if self.bound:
+            return
+        try:
             self._bind(Endpoint(WILDCARDS[self.family], group.port if role.receives else 0))
+        except MultipointError as reason:
+            # JL-16, JL-23: why the port is not to be had makes no difference here.
+            is_taken = reason.code in (constants.WSAEADDRINUSE, constants.WSAEACCES)
+            raise error(constants.WSAEADDRINUSE if is_taken else constants.WSAENOBUFS, str(reason)) from reason
 
     def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
         self.memory.start_join()
@@ -232,20 +230,3 @@ class PlainSocket(DataSocket):
 
 def _is_group(host: str) -> bool:
     return ip_address(host.partition("%")[0]).is_multicast
-
-
-def bind_in_range(sock: socket.socket, address: Endpoint, stack: "Stack") -> Endpoint:
-    """Bind and return where; port 0 takes a free port of the stack's range (SK-27). Raises OSError."""
-    settings = stack.settings
-    attempts = 1 if address.port else BIND_ATTEMPTS
-    for attempt in range(attempts):
-        port = address.port or random.randint(settings.first_port, settings.last_port)
-        try:
-            sock.bind((address.host, port))
-        except OSError:
-            if attempt == attempts - 1:
-                raise
-        else:
-            host, port = sock.getsockname()[:2]
-            return Endpoint(host, port)
-    raise AssertionError("the loop returns or raises")

@@ -3,24 +3,25 @@
 May not know: what a session is, or which end of it this is; ``rootsocket`` and ``leafsocket`` say.
 """
 
+import contextlib
 import copy
 import socket
 from abc import abstractmethod
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from multipoint import constants, kernel
+from multipoint import binding, constants, kernel
+from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
 from multipoint.counters import Cause
 from multipoint.door import MAX_BACKLOG, Door
-from multipoint.errors import WouldBlock, error
+from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind
 from multipoint.link import Event, Link, State
 from multipoint.parting import PartingSocket
-from multipoint.plain import WILDCARDS, bind_in_range
 from multipoint.sockets import MultipointSocket
 from multipoint.values import Address, Caller, Condition, Verdict
 from multipoint.wire import MAX_CONNECT_DATA, Endpoint
@@ -69,21 +70,22 @@ class RootedSocket(PartingSocket):
         """Turn a request away."""
 
     @abstractmethod
+    def check_may_listen(self) -> None:
+        """Raise what keeps the core from listening."""
+
+    @abstractmethod
     def begin_listening(self, backlog: int) -> None:
-        """Let the core listen; raises what keeps it from it."""
+        """Let the core listen."""
 
     # Binding and listening
 
     def _bind(self, address: Endpoint) -> None:
-        if ip_address(address.host.partition("%")[0]).is_multicast:
-            raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
-        sock = kernel.stream_socket(self.family)
         try:
-            if self.options.reuse_address:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.bound = bind_in_range(sock, address, self.stack)
+            with contextlib.ExitStack() as undo:
+                sock = undo.enter_context(kernel.stream_socket(self.family))
+                self.bound = binding.bind(sock, address, self.options, self.stack.settings)
+                undo.pop_all()
         except OSError as reason:
-            sock.close()
             raise self.translated(reason) from reason
         self._reserved = sock
 
@@ -98,13 +100,17 @@ class RootedSocket(PartingSocket):
             self.check_idle()
             if self.bound is None:
                 raise error(constants.WSAEINVAL, "is not bound")
-            self.begin_listening(backlog)
+            self.check_may_listen()
             if self._listener is None:
                 self._listener = self._listen()
+            self.begin_listening(backlog)
 
     def _listen(self) -> Listener:
-        assert self._reserved
+        """Here the kernel commits a shared address: a second listener on it is refused (SK-32)."""
+        assert self.bound
         try:
+            # A join that failed has taken the reserved port with it.
+            self._reserved = self._reserved or self.dialling_socket(self.bound.port, reuses_port=True)
             listener = Listener(self.stack, self._reserved, self._taken)
         except OSError as reason:
             raise self.translated(reason) from reason
@@ -210,7 +216,11 @@ class RootedSocket(PartingSocket):
         if verdict.qos and link.request and link.request.qos:
             # QS-20: what is asked for may be reduced, not raised; the request stays queued.
             check_reduced(link.request.qos, verdict.qos)
-        return self.admit(self._connections.pop(link), verdict)
+        accepted = self.admit(self._connections.pop(link), verdict)
+        # AC-28
+        with contextlib.suppress(MultipointError):
+            accepted.group_id = self.stack.socket_groups.enter(verdict.group)
+        return accepted
 
     def _turn_away(self, link: Link) -> None:
         self.refuse(link)
@@ -235,11 +245,6 @@ class RootedSocket(PartingSocket):
         if bare.is_multicast or bare.is_unspecified or host == "255.255.255.255" or not port:
             raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=(host, port))
         return Endpoint(host, port)
-
-    def check_caller_data(self, data: bytes) -> None:
-        """Raise WSAEFAULT for more than the provider takes (JL-13)."""
-        if len(data) > MAX_CONNECT_DATA:
-            raise error(constants.WSAEFAULT, "too much caller data", length=len(data), most=MAX_CONNECT_DATA)
 
     def dialling_socket(self, port: int, *, reuses_port: bool) -> socket.socket:
         """Return a socket bound to our address, and to ``port`` if that is not 0. Raises OSError."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, planes
+from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
 from multipoint.data import Buffer, Message
@@ -22,7 +23,6 @@ from multipoint.kernel import source_towards
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
 from multipoint.link import Agreed, Event, Link, Refused, Requested, Withdrawn
-from multipoint.plain import WILDCARDS
 from multipoint.root import Member, Root, Session
 from multipoint.sealed import SealedSocket, Source
 from multipoint.sessionflows import SessionSocket
@@ -206,10 +206,13 @@ class RootSocket(SessionSocket):
         """Return the link for a leaf that has connected."""
         return self._core.enter(peer, time.monotonic())
 
-    def begin_listening(self, backlog: int) -> None:
-        """The session begins (DP-27). Raises WSAEINVAL when it has ended (CL-06)."""
+    def check_may_listen(self) -> None:
+        """Raise WSAEINVAL when the session has ended (CL-06)."""
         if self._core.is_spent:
             raise error(constants.WSAEINVAL, "the session has ended")
+
+    def begin_listening(self, backlog: int) -> None:
+        """The session begins (DP-27)."""
         self.door.open(backlog)
         self.record(self.memory.open())
 

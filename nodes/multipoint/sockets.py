@@ -26,7 +26,7 @@ from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
 from multipoint.signals import Signal
 from multipoint.values import Address, Condition, JoinRequest
-from multipoint.wire import Endpoint
+from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
@@ -45,6 +45,10 @@ class MultipointSocket:
         self.max_message = entry.max_message
         self.is_blocking = True
         self.is_closed = False
+        # SK-16: what WSASocket was asked for
+        self.is_overlapped = False
+        # SK-07; 0 is none
+        self.group_id = 0
         self.options = Choices()
         self.role = JoinRole.BOTH
         self.last_error = 0
@@ -75,6 +79,7 @@ class MultipointSocket:
             self.is_closed = True
             self.memory.forget()
             self.signal = None
+            self.stack.socket_groups.leave(self.group_id)
             self.release_flows()
             self._end(is_abortive=lingers and not seconds)
             self.wake()
@@ -111,6 +116,10 @@ class MultipointSocket:
         if self.is_closed:
             raise error(constants.WSAENOTSOCK, "the socket is closed")
 
+    def check_idle(self) -> None:
+        """Raise WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
+        self.check_open()
+
     # What kinds of sockets do
 
     def bind(self, address: Address) -> None:
@@ -130,10 +139,11 @@ class MultipointSocket:
         raise self._not_here("accept")
 
     def check_join(self, flags: int) -> JoinRole:
-        """Return the role that the flags of a join mean; raises what step 5 of JL-16 says."""
+        """Return the role that the flags of a join mean; raises what steps 3 to 5 of JL-16 say."""
         refusal = join_code(self.stack.dialect, self.kind.provider if self.kind else None)
         if refusal:
             raise error(refusal, "this dialect's provider has no multipoint", dialect=self.stack.dialect.name)
+        self.check_idle()
         if self.kind is None:
             raise error(constants.WSAEINVAL, "is no multipoint socket")
         try:
@@ -148,6 +158,8 @@ class MultipointSocket:
 
     def check_caller_data(self, data: bytes) -> None:
         """Raise WSAEFAULT for more than the provider takes (JL-13); one that takes none says so later (JL-14)."""
+        if self.entry.provider.has_connect_data and len(data) > MAX_CONNECT_DATA:
+            raise error(constants.WSAEFAULT, "too much caller data", length=len(data), most=MAX_CONNECT_DATA)
 
     def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "MultipointSocket":  # noqa: B008 - frozen
         """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT comes."""
@@ -293,6 +305,7 @@ class MultipointSocket:
     def inherit_from(self, parent: "MultipointSocket") -> None:
         """Take over what a new socket gets from the one it comes from (AC-10, EV-15, JL-45, JL-46)."""
         self.is_blocking = parent.is_blocking
+        self.is_overlapped = parent.is_overlapped
         self.options = parent.options.copy()
         self.memory = parent.memory.inherit(self.memory.possible)
         self.signal = parent.signal
@@ -329,7 +342,7 @@ class MultipointSocket:
             if is_over():
                 return True
             if self._waker is None:
-                self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._waker = self._new_waker()
             waker = self._waker
             self._waiters += 1
         try:
@@ -345,6 +358,8 @@ class MultipointSocket:
 
     def translated(self, reason: OSError, code_of: Callable[[int | None], int] = from_kernel) -> MultipointError:
         """Return our error for one of the kernel's; a socket that was closed in between counts as that."""
+        if isinstance(reason, MultipointError):
+            return reason
         if self.is_closed:
             return self.closed_elsewhere()
         return error(code_of(reason.errno), str(reason))
@@ -352,6 +367,12 @@ class MultipointSocket:
     def closed_elsewhere(self) -> MultipointError:
         """Return the error of a call whose socket another thread has closed (CL-25, DI-12)."""
         return error(self.stack.dialect.closed_elsewhere, "the socket was closed during the call")
+
+    def _new_waker(self) -> int:
+        try:
+            return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError as reason:
+            raise self.translated(reason) from reason
 
     def _bind(self, address: Endpoint) -> None:
         raise self._not_here("bind")

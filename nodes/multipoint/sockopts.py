@@ -142,7 +142,7 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
         constants.SO_TYPE: Option(lambda sock: _packed(sock.entry.socket_type), None),
         constants.SO_ACCEPTCONN: Option(lambda sock: _packed(int(sock.is_listening)), None),
         constants.SO_MAX_MSG_SIZE: Option(lambda sock: _packed(sock.entry.max_message), None),
-        constants.SO_GROUP_ID: Option(lambda sock: _packed(0), None),
+        constants.SO_GROUP_ID: Option(lambda sock: _packed(sock.group_id), None),
         constants.SO_PROTOCOL_INFOA: Option(lambda sock: sock.entry.info().pack(), None),
         constants.SO_PROTOCOL_INFOW: Option(lambda sock: sock.entry.info().pack(wide=True), None),
     },

@@ -11,18 +11,21 @@ from typing import Self
 
 from multipoint import catalogue, constants
 from multipoint.admission import Admission, is_promise
+from multipoint.catalogue import Entry
 from multipoint.counters import Cause, Counters
 from multipoint.dialects import DIALECTS
+from multipoint.errors import error, from_kernel
 from multipoint.flow import FLOWSPEC
 from multipoint.flowing import FlowSocket
 from multipoint.interfaces import Interfaces, Notices
-from multipoint.kinds import Plane
+from multipoint.kinds import Kind, Plane
 from multipoint.layouts import WSAPROTOCOL_INFO
 from multipoint.leafsocket import LeafSocket
 from multipoint.link import Patience
 from multipoint.plain import PlainSocket
 from multipoint.reactor import READABLE, Reactor
 from multipoint.rootsocket import RootSocket
+from multipoint.socketgroups import SocketGroups
 from multipoint.sockets import MultipointSocket
 from multipoint.values import Settings
 from multipoint.wire import Endpoint
@@ -39,6 +42,7 @@ class Stack:
         self.lock = threading.RLock()
         self.reactor = Reactor(self.lock)
         self.sockets: set[MultipointSocket] = set()
+        self.socket_groups = SocketGroups()
         # DP-41: the data groups of the sessions whose root is here
         self.groups: set[Endpoint] = set()
         self.interfaces = Interfaces(self.settings)
@@ -61,16 +65,31 @@ class Stack:
         protocol: int = 0,
         entry: WSAPROTOCOL_INFO | None = None,
         flags: int = 0,
+        group: int = 0,
     ) -> MultipointSocket:
-        """Return a new socket: what WSASocket does (SK-01 to SK-19)."""
+        """Return a new socket: what WSASocket does (SK-01 to SK-20)."""
         chosen = catalogue.choose(family, socket_type, protocol, entry, flags)
         kind = catalogue.kind(chosen.provider, flags)
         with self.lock:
-            if kind is None or not kind.provider.is_control_rooted:
-                return PlainSocket(self, chosen, kind)
-            if kind.control is Plane.ROOT:
-                return RootSocket(self, chosen, kind)
-            return LeafSocket(self, chosen, kind)
+            group_id = self.socket_groups.enter(group)
+            try:
+                sock = self._new_socket(chosen, kind)
+            except OSError as reason:
+                self.socket_groups.leave(group_id)
+                raise error(from_kernel(reason.errno), str(reason)) from reason
+            sock.group_id = group_id
+            sock.is_overlapped = bool(flags & constants.WSA_FLAG_OVERLAPPED)
+            return sock
+
+    def _new_socket(self, entry: Entry, kind: Kind | None) -> MultipointSocket:
+        if not entry.provider.is_control_rooted:
+            return PlainSocket(self, entry, kind)
+        if kind is None:
+            # SK-15: it is there and can be closed; connections between two are no subject of this stack.
+            return MultipointSocket(self, entry, None)
+        if kind.control is Plane.ROOT:
+            return RootSocket(self, entry, kind)
+        return LeafSocket(self, entry, kind)
 
     # Promises of interfaces
 

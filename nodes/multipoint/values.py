@@ -91,6 +91,8 @@ class Verdict:
     action: int = constants.CF_ACCEPT
     callee_data: bytes = b""
     qos: QOS | None = None
+    # AC-28: as g of WSASocket; one that is no group is ignored
+    group: int = 0
 
 
 Condition: TypeAlias = Callable[[Caller], Verdict]

@@ -1,0 +1,62 @@
+"""Binding a kernel's socket by Winsock's rules of what may share an address (SK-26 to SK-32).
+
+Linux lets two sockets have one address if both ask for it with SO_REUSEADDR. Winsock asks only the one that comes
+second; the first can forbid it with SO_EXCLUSIVEADDRUSE. So here the kernel's option is set after a bind as well,
+unless the program wants the address for itself. May not know: sockets of the stack.
+"""
+
+import errno
+import random
+import socket
+from ipaddress import ip_address
+
+from multipoint import constants
+from multipoint.choices import Choices
+from multipoint.errors import error
+from multipoint.values import Settings
+from multipoint.wire import Endpoint
+
+WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+BROADCAST = "255.255.255.255"
+BIND_ATTEMPTS = 100
+
+
+def check_local(address: Endpoint, options: Choices) -> None:
+    """Raise what makes an address none to bind to, whatever the kernel would say."""
+    if ip_address(address.host.partition("%")[0]).is_multicast:
+        # SK-28: Windows refuses it; Linux would allow it.
+        raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
+    if address.host == BROADCAST and not options.broadcast:
+        raise error(constants.WSAEACCES, "broadcast needs SO_BROADCAST", address=address)
+
+
+def bind(sock: socket.socket, address: Endpoint, options: Choices, settings: Settings) -> Endpoint:
+    """Bind and return where. Raises WSAEACCES if an owner does not share (SK-30), else OSError."""
+    check_local(address, options)
+    if options.reuse_address and not options.exclusive_address:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound = _bind_in_range(sock, address, settings)
+    except OSError as reason:
+        if reason.errno == errno.EADDRINUSE and options.reuse_address:
+            raise error(constants.WSAEACCES, "whoever has the address does not share it", address=address) from reason
+        raise
+    if not options.exclusive_address:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return bound
+
+
+def _bind_in_range(sock: socket.socket, address: Endpoint, settings: Settings) -> Endpoint:
+    """Port 0 takes a free port of the stack's range (SK-27)."""
+    attempts = 1 if address.port else BIND_ATTEMPTS
+    for attempt in range(attempts):
+        port = address.port or random.randint(settings.first_port, settings.last_port)
+        try:
+            sock.bind((address.host, port))
+        except OSError as reason:
+            if attempt == attempts - 1 or reason.errno != errno.EADDRINUSE:
+                raise
+        else:
+            host, port = sock.getsockname()[:2]
+            return Endpoint(host, port)
+    raise AssertionError("the loop returns or raises")
