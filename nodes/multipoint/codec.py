@@ -28,6 +28,11 @@ class Endpoint(NamedTuple):
     port: int
 
 
+def as_endpoint(name: tuple[Any, ...]) -> Endpoint:
+    """Return what Python's sockets give as an address, without what stands behind the port; faster than Endpoint()."""
+    return tuple.__new__(Endpoint, name[:2])
+
+
 class Reader:
     """Takes bytes from the front; running out of them is a DecodingError."""
 

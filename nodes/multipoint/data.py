@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from multipoint import constants
 from multipoint.errors import MultipointError, WouldBlock, error
-from multipoint.events import NetworkEvent
+from multipoint.events import NONE, NetworkEvent
 from multipoint.flowing import FlowSocket
 from multipoint.kinds import JoinRole
 from multipoint.reactor import READABLE, WRITABLE
@@ -63,33 +63,24 @@ class DataSocket(FlowSocket):
     def receive(self, size: int = 65536, flags: int = 0) -> Message:
         """Return one message, cut to ``size`` with WSAEMSGSIZE (``data`` in its facts), and its sender."""
         # The common case first, with the fewest steps; whatever is not common is found out below.
-        if not flags and self._is_open_for_receiving and not self.inbox:
-            message = self._take_at_once()
-            if message is not None:
-                return message if len(message[0]) <= size else _cut(message, size)
-        self._check_receive(flags)
+        if not (flags or self.is_closed or self.is_receive_shut or self.inbox or self.memory.mask is not NONE) and (
+            self.ended is None and self.role is not SENDER_ONLY
+        ):
+            try:
+                at_once = self.take_now()
+            except BlockingIOError:
+                pass
+            except OSError as reason:
+                raise self.translated(reason) from reason
+            else:
+                return at_once if len(at_once[0]) <= size else cut(at_once, size)
+        self.check_receive(flags)
         deadline = self._deadline(self.options.receive_timeout_s)
         while True:
             message = self._next(is_peek=bool(flags & constants.MSG_PEEK))
             if message is not None:
-                return _cut(message, size)
+                return cut(message, size)
             self._wait(select.POLLIN, deadline, lambda: bool(self.inbox) or self.ended is not None)
-
-    @property
-    def _is_open_for_receiving(self) -> bool:
-        return not (self.is_closed or self.is_receive_shut or self.role is SENDER_ONLY) and self.ended is None
-
-    def _take_at_once(self) -> Message | None:
-        """Return a message if the kernel has one at once."""
-        try:
-            message = self.take_now()
-        except BlockingIOError:
-            return None
-        except OSError as reason:
-            raise self.translated(reason) from reason
-        if self.memory.mask:
-            self._reenable_read()
-        return message
 
     @property
     def is_readable(self) -> bool:
@@ -134,7 +125,8 @@ class DataSocket(FlowSocket):
         if not self.is_blocking:
             raise WouldBlock(constants.WSAEWOULDBLOCK, "no message is here")
 
-    def _check_receive(self, flags: int) -> None:
+    def check_receive(self, flags: int) -> None:
+        """Raise what keeps a receive from beginning."""
         self.check_open()
         if flags & (constants.MSG_OOB | constants.MSG_WAITALL):
             raise error(constants.WSAEOPNOTSUPP, "no urgent data, no waiting for all", flags=flags)
@@ -152,7 +144,9 @@ class DataSocket(FlowSocket):
     def send(self, data: Buffer, to: Address | None = None) -> int:
         """Send one message; return its length."""
         # As in receive: the common case first.
-        if self._is_open_for_sending and len(data) <= self.max_message and not self.quality.is_shaped:
+        if not (self.is_closed or self.is_send_shut or self.quality.shaper or len(data) > self.max_message) and (
+            self.ended is None and self.role is not RECEIVER_ONLY
+        ):
             try:
                 return self.send_now(data, to)
             except BlockingIOError:
@@ -179,10 +173,6 @@ class DataSocket(FlowSocket):
                 raise self.translated(reason) from reason
             self._wait(select.POLLOUT, deadline, lambda: self.ended is not None)
             self.check_data()
-
-    @property
-    def _is_open_for_sending(self) -> bool:
-        return not (self.is_closed or self.is_send_shut or self.role is RECEIVER_ONLY) and self.ended is None
 
     @property
     def has_ended(self) -> bool:
@@ -280,7 +270,8 @@ class DataSocket(FlowSocket):
         return None if timeout_s is None or not self.is_overlapped else time.monotonic() + timeout_s
 
 
-def _cut(message: Message, size: int) -> Message:
+def cut(message: Message, size: int) -> Message:
+    """Return the message if it fits. Raises WSAEMSGSIZE with what fits."""
     data, sender = message
     if len(data) > size:
         raise error(constants.WSAEMSGSIZE, "the buffer is too small", data=data[:size], sender=sender)

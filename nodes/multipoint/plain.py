@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from multipoint import binding, constants, kernel
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import MAX_SOURCES, Entry
-from multipoint.data import Buffer, DataSocket, Message
+from multipoint.codec import as_endpoint
+from multipoint.data import RECEIVER_ONLY, SENDER_ONLY, Buffer, DataSocket, Message, cut
 from multipoint.errors import MultipointError, error, from_kernel_at_join
-from multipoint.events import possible_events
+from multipoint.events import NONE, possible_events
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Kind, ProviderClass
 from multipoint.memberships import Change, Memberships, Place
@@ -23,6 +24,8 @@ from multipoint.wire import Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
+
+_new = tuple.__new__
 
 
 class PlainSocket(DataSocket):
@@ -178,21 +181,58 @@ class PlainSocket(DataSocket):
     def take_now(self) -> Message:
         """Return a datagram, whoever sent it (DP-03)."""
         data, sender = self._sock.recvfrom(65536)
-        return data, Endpoint(sender[0], sender[1])
+        return data, as_endpoint(sender)
 
-    def receive(self, size: int = 65536, flags: int = 0) -> Message:
-        """Return one datagram and its sender. Raises WSAEINVAL if the socket is not bound (DP-17)."""
+    def check_receive(self, flags: int) -> None:
+        """Raise WSAEINVAL if the socket is not bound (DP-17), and what any socket raises."""
         self.check_open()
         if self.bound is None:
             raise error(constants.WSAEINVAL, "is not bound")
+        super().check_receive(flags)
+
+    # Between plain sockets and these lie few steps: in the common case the kernel is asked at once, and whatever is not
+    # common, also each error, is left to the way that all sockets take.
+
+    def receive(self, size: int = 65536, flags: int = 0) -> Message:
+        """Return one datagram and its sender."""
+        if not (flags or self.inbox or self.is_receive_shut or self.memory.mask is not NONE) and (
+            self.role is not SENDER_ONLY and self.bound
+        ):
+            try:
+                data, sender = self._sock.recvfrom(65536)
+            except BlockingIOError:
+                return super().receive(size, flags)
+            except OSError as reason:
+                self.check_open()
+                raise self.translated(reason) from reason
+            if len(data) <= size:
+                return data, _new(Endpoint, sender[:2])
+            return cut((data, as_endpoint(sender)), size)
         return super().receive(size, flags)
+
+    def send(self, data: Buffer, to: Address | None = None) -> int:
+        """Send one datagram to ``to``, or to the group joined."""
+        target = to or self.group
+        if (
+            target
+            and not (self.is_send_shut or self.quality.shaper or len(data) > self.max_message)
+            and (self.role is not RECEIVER_ONLY and self.bound)
+        ):
+            try:
+                return self._sock.sendto(data, target)
+            except BlockingIOError:
+                return super().send(data, to)
+            except OSError as reason:
+                self.check_open()
+                raise self.translated(reason) from reason
+        return super().send(data, to)
 
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to ``to``, or to the group joined (DP-01, DP-02)."""
         target = to or self.group or self._peer
         if target is None:
             raise error(constants.WSAENOTCONN, "no address given, no group joined")
-        sent = self._sock.sendto(data, (target[0], target[1]))
+        sent = self._sock.sendto(data, target)
         if self.bound is None:
             host, port = self._sock.getsockname()[:2]
             self.bound = Endpoint(host, port)

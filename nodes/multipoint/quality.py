@@ -25,7 +25,7 @@ class Quality:
         self._now = QOS()
         # QS-39: why less than what was granted is possible
         self._reason = 0
-        self._shaper: Shaper | None = None
+        self.shaper: Shaper | None = None
 
     @property
     def granted(self) -> QOS:
@@ -53,7 +53,7 @@ class Quality:
     @property
     def is_shaped(self) -> bool:
         """Tell whether each message has to be offered first."""
-        return self._shaper is not None
+        return self.shaper is not None
 
     @property
     def sending_service(self) -> int:
@@ -102,7 +102,7 @@ class Quality:
 
     def offer(self, size: int, now: float) -> tuple[Fate, float]:
         """Return what becomes of a message, and when to offer it again if it is held back."""
-        return self._shaper.offer(size, now) if self._shaper else (Fate.SEND, now)
+        return self.shaper.offer(size, now) if self.shaper else (Fate.SEND, now)
 
     def _note(self, possible: QOS, reason: int, now: float) -> bool:
         if (possible, reason) == (self._now, self._reason):
@@ -115,10 +115,10 @@ class Quality:
         self._now = qos
         shape = Shape.of(qos, self._max_message)
         if shape is None:
-            self._shaper = None
-        elif self._shaper is None or self._shaper.shape != shape:
+            self.shaper = None
+        elif self.shaper is None or self.shaper.shape != shape:
             # The same shape keeps its bucket: setting it again must not fill it.
-            self._shaper = Shaper(shape, now)
+            self.shaper = Shaper(shape, now)
 
 
 def _is_unchanged(flow: FLOWSPEC) -> bool:

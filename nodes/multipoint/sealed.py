@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from multipoint.codec import as_endpoint
 from multipoint.counters import Cause
 from multipoint.datagram import HEAD, VERSION_BYTE, Authenticator, Datagram, ReplayWindow, decode_datagram
 from multipoint.errors import DecodingError
@@ -49,9 +50,9 @@ class SealedSocket:
 
     def send(self, payload: bytes | bytearray | memoryview, to: Endpoint, authenticator: Authenticator) -> int:
         """Send one message; return its length. Raises OSError."""
-        # What encode_datagram does, without copying the payload.
+        # What encode_datagram does, with fewer steps.
         head = HEAD.pack(VERSION_BYTE, 0, 0, self._sender, self._session, next(self._sequence))
-        self.sock.sendmsg((head, authenticator.tag(head, payload), payload), (), 0, to)
+        self.sock.sendto(b"".join((head, authenticator.tag(head, payload), payload)), to)
         return len(payload)
 
     def receive(self) -> tuple[bytes, Endpoint]:
@@ -66,22 +67,23 @@ class SealedSocket:
             with self._lock:
                 source = self._judge(data, datagram, where[0])
             if isinstance(source, Source):
-                return datagram.payload, source.address or Endpoint(where[0], where[1])
+                return datagram[3], source.address or as_endpoint(where)
             self.on_drop(source)
 
     def _judge(self, data: bytes, datagram: Datagram, host: str) -> Source | Cause:
         """Return whose datagram this is, or why it is nobody's."""
-        source = self.sources.get(datagram.sender) or self._newcomer()
-        if datagram.session != self._session or source is None:
+        session, sender, sequence, payload = datagram
+        source = self.sources.get(sender) or self._newcomer()
+        if session != self._session or source is None:
             return Cause.STRANGER
         if source.host is not None and source.host != host:
             return Cause.WRONG_HOST
-        if not source.authenticator.is_genuine(data):
+        if not source.authenticator.is_genuine(data, payload):
             return Cause.FORGED
-        if not source.window.admit(datagram.sequence):
+        if not source.window.admit(sequence):
             return Cause.REPLAYED
         if self.anyone:
-            self.sources.setdefault(datagram.sender, source)
+            self.sources.setdefault(sender, source)
         return source
 
     def _newcomer(self) -> Source | None:

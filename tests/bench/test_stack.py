@@ -167,7 +167,7 @@ def joins_over_a_link() -> tuple[list[float], list[float]]:
             for _ in range(JOINS):
                 floor.append(1e3 * seconds(lambda: join_plainly(floor_at)))
                 with a_leaf(stack) as leaf:
-                    joins.append(1e3 * seconds(lambda: leaf.join(root_at)))  # noqa: B023 - called at once
+                    joins.append(1e3 * seconds(lambda: leaf.join(root_at)))
     return floor, joins
 
 
@@ -301,7 +301,7 @@ def in_namespace(measure: Callable[[], Any]) -> Any:
         return json.load(file)
 
 
-class process:  # noqa: N801 - reads as a function does
+class process:
     """A forked process that serves in a place; ``with`` gives what it tells first."""
 
     told: Callable[[], Any]
@@ -310,8 +310,8 @@ class process:  # noqa: N801 - reads as a function does
         reading, writing = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            with place:
-                serve(lambda what: [os.write(writing, json.dumps(what).encode() + b"\n")] and None)
+            with place, os.fdopen(writing, "w") as telling:
+                serve(lambda what: print(json.dumps(what), file=telling, flush=True))
             os._exit(0)
         self._reading = os.fdopen(reading)
         os.close(writing)
