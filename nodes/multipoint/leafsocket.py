@@ -51,6 +51,7 @@ class LeafSocket(SessionSocket):
         self.inbox: deque[Message] = deque()
         self._core = Leaf(kind, stack.patience)
         self._connection: Connection | None = None
+        self._failed: Connection | None = None
         self._plane: SealedSocket | None = None
         self._authenticator: Authenticator | None = None
         self._target: Endpoint | None = None
@@ -84,6 +85,7 @@ class LeafSocket(SessionSocket):
         )
         self.role, self._request, self._join_code = request.role, request, None
         self.memory.start_join()
+        self._make_way()
         try:
             sock = self._reserved or self.dialling_socket(self.bound.port, reuses_port=True)
         except OSError as reason:
@@ -97,6 +99,12 @@ class LeafSocket(SessionSocket):
         connection = self._connection
         connection.check_way = lambda: self.check_way(connection.one_way_us())
         connection.open(root)
+
+    def _make_way(self) -> None:
+        """End the connection of a join that failed, if it still waits for the root: two ports connect only once."""
+        if self._failed and not self._failed.is_over:
+            self._failed.link.abort(time.monotonic())
+            self._failed.pump()
 
     def _wait_for_root(self) -> "LeafSocket":
         code = self.wait_until(lambda: self._join_code)
@@ -130,7 +138,7 @@ class LeafSocket(SessionSocket):
                 self._joined(membership, answer)
             case Refused(code):
                 self._core.failed()
-                self._connection = None
+                self._failed, self._connection = self._connection, None
                 self._finish_join(code)
             case Chatted(data):
                 # DP-31: the root's control address tells a chat from the session's data.
