@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from multipoint import kernel
 from multipoint.errors import MultipointError, from_kernel_at_join
+from multipoint.forks import close_in_child
 from multipoint.link import NEVER, Event, Link
 from multipoint.reactor import READABLE, WRITABLE, Timer
 from multipoint.wire import NONCE_SIZE, Endpoint
@@ -222,7 +223,7 @@ class Listener:
             if reason.errno in NO_ROOM:
                 self._pause()
             return
-        sock.setblocking(False)
+        close_in_child(sock).setblocking(False)
         self._on_connection(sock, Endpoint(peer[0], peer[1]))
 
     def _pause(self) -> None:

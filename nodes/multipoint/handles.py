@@ -7,7 +7,7 @@ import itertools
 import threading
 from typing import Generic, TypeVar
 
-from multipoint import constants
+from multipoint import constants, forks
 from multipoint.errors import error
 from multipoint.signals import Signal
 from multipoint.sockets import MultipointSocket
@@ -64,6 +64,15 @@ class Process:
         self._stack: Stack | None = None
         self.sockets: Table[MultipointSocket] = Table(constants.WSAENOTSOCK)
         self.events: Table[Signal] = Table(constants.WSA_INVALID_HANDLE)
+        forks.tell_child(self)
+
+    def lose(self) -> None:
+        """Be a forked child's: nothing was started here."""
+        self._lock = threading.Lock()
+        self._starts, self._stack = 0, None
+        self.sockets.clear()
+        self.events.clear()
+        forks.tell_child(self)
 
     @property
     def stack(self) -> Stack:

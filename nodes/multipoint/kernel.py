@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multipoint import constants
+from multipoint.forks import close_in_child
 
 # linux/in.h, linux/in6.h; not in the socket module
 IP_MULTICAST_ALL = 49
@@ -58,7 +59,7 @@ def level(family: int) -> int:
 
 def datagram_socket(family: int) -> socket.socket:
     """Return a nonblocking UDP socket that hears only groups it has joined itself (DP-04)."""
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock = close_in_child(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
     option = IPV6_MULTICAST_ALL if family == socket.AF_INET6 else IP_MULTICAST_ALL
     sock.setsockopt(level(family), option, 0)
     if family == socket.AF_INET6:
@@ -68,7 +69,7 @@ def datagram_socket(family: int) -> socket.socket:
 
 def stream_socket(family: int) -> socket.socket:
     """Return a nonblocking TCP socket for a control connection or a listener."""
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = close_in_child(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock

@@ -3,12 +3,22 @@
 May not know: sockets.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 # One condition for all: setting an event is rare and short, and a wait may span any of them.
 _changed = threading.Condition()
+
+
+def _renew() -> None:
+    """In a forked child: whoever held it in the parent is not here."""
+    global _changed
+    _changed = threading.Condition()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 class Signal:

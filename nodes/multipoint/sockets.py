@@ -67,7 +67,14 @@ class MultipointSocket:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        if not self.stack.is_lost:
+            self.close()
+
+    def lose(self) -> None:
+        """Be of no use in a forked child; what the parent's socket holds is the parent's."""
+        self.is_closed = True
+        self.signal = None
+        self.changed = threading.Condition(self.stack.lock)
 
     def close(self) -> None:
         """Close the descriptor; what that ends depends on the kind (A.2). Closing twice is an error (CL-27)."""
@@ -114,6 +121,7 @@ class MultipointSocket:
     def check_open(self) -> None:
         """Raise WSAENOTSOCK if the socket is closed."""
         if self.is_closed:
+            self.stack.check_own()
             raise error(constants.WSAENOTSOCK, "the socket is closed")
 
     def check_idle(self) -> None:

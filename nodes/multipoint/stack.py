@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from multipoint import catalogue, constants
+from multipoint import catalogue, constants, forks
 from multipoint.admission import Admission, is_promise
 from multipoint.catalogue import Entry
 from multipoint.counters import Cause, Counters
@@ -41,6 +41,8 @@ class Stack:
         self.counters = Counters()
         self.lock = threading.RLock()
         self.reactor = Reactor(self.lock)
+        # In a forked child (forks): what was the parent's can't be used.
+        self.is_lost = False
         self.sockets: set[MultipointSocket] = set()
         self.socket_groups = SocketGroups()
         # DP-41: the data groups of the sessions whose root is here
@@ -51,6 +53,7 @@ class Stack:
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
         self.random_bytes = secrets.token_bytes
+        forks.tell_child(self)
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +71,7 @@ class Stack:
         group: int = 0,
     ) -> MultipointSocket:
         """Return a new socket: what WSASocket does (SK-01 to SK-20)."""
+        self.check_own()
         chosen = catalogue.choose(family, socket_type, protocol, entry, flags)
         kind = catalogue.kind(chosen.provider, flags)
         with self.lock:
@@ -119,8 +123,22 @@ class Stack:
         with self.lock:
             self.counters.count(cause)
 
+    def check_own(self) -> None:
+        """Raise WSANOTINITIALISED in a child that was forked after the start."""
+        if self.is_lost:
+            raise error(constants.WSANOTINITIALISED, "the stack belongs to the process that forked this one")
+
+    def lose(self) -> None:
+        """Be of no use in a forked child."""
+        self.is_lost = True
+        self.lock = threading.RLock()
+        for sock in self.sockets:
+            sock.lose()
+
     def close(self) -> None:
-        """End everything: blocking calls, sockets, the thread (SU-09, SU-11)."""
+        """End everything: blocking calls, sockets, the thread (SU-09, SU-11). Nothing in a forked child."""
+        if self.is_lost:
+            return
         with self.lock:
             for sock in list(self.sockets):
                 sock.abort()
