@@ -62,7 +62,7 @@ def WSAEnumProtocols(
         raise pointers.bad_pointer("lpProtocolBuffer")
     if not isinstance(lpiProtocols, Sequence | None):
         raise pointers.bad_pointer("lpiProtocols")
-    entries = catalogue.visible(lpiProtocols)
+    entries = catalogue.visible(lpiProtocols, process.stack.settings.quality)
     packed = b"".join(entry.pack() for entry in entries)
     room = 0 if lpProtocolBuffer is None else min(lpdwBufferLength.value, len(lpProtocolBuffer))
     if lpProtocolBuffer is None or room < len(packed):

@@ -114,12 +114,12 @@ class Entry:
         header = HEADER_SIZE if self.provider.is_control_rooted else 0
         return MAX_MESSAGE[self.family] - header
 
-    def info(self) -> WSAPROTOCOL_INFO:
-        """Return the entry as WSAEnumProtocols shows it, a new object each time."""
+    def info(self, has_quality: bool = True) -> WSAPROTOCOL_INFO:
+        """Return the entry as WSAEnumProtocols shows it, a new object each time; quality of service can be left out."""
         name = f"{_NAMES[self.provider]} over IPv{6 if self.family == AF_INET6 else 4}"
         longest = self.address_size * (1 + MAX_SOURCES if self.provider is ProviderClass.SSM else 1)
         return WSAPROTOCOL_INFO(
-            dwServiceFlags1=SERVICES[self.provider],
+            dwServiceFlags1=SERVICES[self.provider] & ~(0 if has_quality else constants.XP1_QOS_SUPPORTED),
             dwProviderFlags=_PROVIDER_FLAGS[self.provider],
             ProviderId=uuid.uuid5(_ID_SPACE, name),
             dwCatalogEntryId=self.number,
@@ -141,9 +141,9 @@ class Entry:
 CATALOGUE = tuple(Entry(provider, family) for family in (AF_INET, AF_INET6) for provider in ProviderClass)
 
 
-def visible(protocols: Sequence[int] | None) -> list[WSAPROTOCOL_INFO]:
+def visible(protocols: Sequence[int] | None, has_quality: bool = True) -> list[WSAPROTOCOL_INFO]:
     """Return the entries that WSAEnumProtocols shows; a list of protocols ends at a 0 (SU-14)."""
-    infos = [entry.info() for entry in CATALOGUE]
+    infos = [entry.info(has_quality) for entry in CATALOGUE]
     shown = [info for info in infos if not info.dwProviderFlags & constants.PFL_HIDDEN]
     if protocols is None:
         return shown
@@ -204,7 +204,7 @@ def _given(family: int, socket_type: int, protocol: int, info: WSAPROTOCOL_INFO)
     if not isinstance(info, WSAPROTOCOL_INFO):
         raise error(constants.WSAEFAULT, "lpProtocolInfo is no WSAPROTOCOL_INFO")
     for entry in CATALOGUE:
-        if entry.number == info.dwCatalogEntryId and entry.info() == info:
+        if entry.number == info.dwCatalogEntryId and info in (entry.info(), entry.info(has_quality=False)):
             break
     else:
         raise error(constants.WSAEINVAL, "lpProtocolInfo is no entry of the catalogue", entry=info.dwCatalogEntryId)

@@ -42,6 +42,8 @@ class FlowSocket(MultipointSocket):
         super().__init__(stack, entry, kind)
         self.quality = Quality(entry.max_message)
         self._before: QOS | None = None
+        # Whom the last join was about, which says through which interface
+        self._towards: str | None = None
         self._flushes = 0
         self._priority = BEST_EFFORT
 
@@ -50,13 +52,13 @@ class FlowSocket(MultipointSocket):
     def set_qos(self, qos: QOS) -> None:
         """Put flows into force (QS-09). Raises a WSA_QOS_* code, or WSAEOPNOTSUPP if they can't be carried."""
         with self.stack.lock:
-            self.check_open()
+            self._check_quality()
             self.put_flows(self.quality.merged(qos, self.flow_role))
 
     def get_qos(self) -> QOS:
         """Return the flows in force (QS-10). Raises WSAEINVAL before it is bound, as a sender before it has joined."""
         with self.stack.lock:
-            self.check_open()
+            self._check_quality()
             if not self.is_joined and (self.bound is None or not self.flow_role.receives):
                 raise error(constants.WSAEINVAL, "is neither bound for receiving nor joined")
             return self.quality.in_force
@@ -64,6 +66,8 @@ class FlowSocket(MultipointSocket):
     def override_flows(self, request: JoinRequest, towards: str) -> None:
         """Put a join's flows into force, for the time being (QS-02); without any, promise those there are (QS-03)."""
         before = self.quality.granted
+        if request.qos and not self.stack.settings.quality:
+            raise error(constants.WSAEOPNOTSUPP, "the provider has no QoS")
         try:
             flows = self.quality.merged(request.qos, request.role) if request.qos else before
             self.put_flows(flows, towards)
@@ -89,6 +93,11 @@ class FlowSocket(MultipointSocket):
             self.release_flows()
             self.put_flows(before)
 
+    def _check_quality(self) -> None:
+        self.check_open()
+        if not self.stack.settings.quality:
+            raise error(constants.WSAENOPROTOOPT, "the provider has no QoS")
+
     # What the kinds say
 
     @property
@@ -110,8 +119,9 @@ class FlowSocket(MultipointSocket):
 
     def put_flows(self, flows: QOS, towards: str | None = None) -> None:
         """Promise valid flows of the interface and put them into force; raises WSAEOPNOTSUPP, and nothing changes."""
+        self._towards = towards or self._towards
         sending, receiving = self.promised_flows(flows)
-        self.stack.admit(self, lambda: self._flow_interface(towards), sending, receiving)
+        self.stack.admit(self, self._flow_interface, sending, receiving)
         self.quality.put(flows, time.monotonic())
 
     def take_flows(self, flows: QOS) -> int:
@@ -145,13 +155,13 @@ class FlowSocket(MultipointSocket):
         """Give back what was promised (QS-38)."""
         self.stack.admission.release(self)
 
-    def _flow_interface(self, towards: str | None) -> int:
+    def _flow_interface(self) -> int:
         """DP-05: the interface whose capacity counts; 0 if there is none yet."""
         bound = self.bound.host if self.bound else ""
         return (
             self.options.interface
             or kernel.interface_of(self.family, bound)
-            or kernel.interface_towards(self.family, towards)
+            or kernel.interface_towards(self.family, self._towards)
         )
 
     # Sending

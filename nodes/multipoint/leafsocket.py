@@ -227,7 +227,8 @@ class LeafSocket(SessionSocket):
             check_reduced(asked, QOS.of(granted.SendingFlowspec, asked.ReceivingFlowspec, granted.objects))
         except MultipointError as reason:
             raise error(constants.WSAECONNREFUSED, str(reason)) from reason
-        self.put_flows(self.quality.agreed(granted))
+        assert self._connection
+        self.put_flows(self.quality.agreed(granted), self._connection.link.peer.host)
 
     def _flows_asked(self, link: Link, number: int, qos: QOS) -> None:
         """The root sends otherwise from now on, or wants us to."""

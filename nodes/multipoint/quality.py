@@ -71,7 +71,7 @@ class Quality:
         if role.receives and not _is_unchanged(qos.ReceivingFlowspec):
             merged.ReceivingFlowspec = replace(qos.ReceivingFlowspec)
         merged = QOS.of(merged.SendingFlowspec, merged.ReceivingFlowspec, qos.objects)
-        check(merged, role.sends, role.receives)
+        check(merged)
         return merged
 
     def agreed(self, qos: QOS) -> QOS:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from multipoint import constants, groupopts
 from multipoint.errors import error
-from multipoint.layouts import LINGER
+from multipoint.layouts import LINGER, WSAPROTOCOL_INFO
 from multipoint.sockets import MultipointSocket
 
 Getter = Callable[[MultipointSocket], bytes]
@@ -78,6 +78,10 @@ def _milliseconds(name: str) -> Option:
     return Option(load, store)
 
 
+def _info(sock: MultipointSocket) -> WSAPROTOCOL_INFO:
+    return sock.entry.info(sock.stack.settings.quality)
+
+
 def _take_error(sock: MultipointSocket) -> bytes:
     code, sock.last_error = sock.last_error, 0
     return _packed(code)
@@ -143,8 +147,8 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
         constants.SO_ACCEPTCONN: Option(lambda sock: _packed(int(sock.is_listening)), None),
         constants.SO_MAX_MSG_SIZE: Option(lambda sock: _packed(sock.entry.max_message), None),
         constants.SO_GROUP_ID: Option(lambda sock: _packed(sock.group_id), None),
-        constants.SO_PROTOCOL_INFOA: Option(lambda sock: sock.entry.info().pack(), None),
-        constants.SO_PROTOCOL_INFOW: Option(lambda sock: sock.entry.info().pack(wide=True), None),
+        constants.SO_PROTOCOL_INFOA: Option(lambda sock: _info(sock).pack(), None),
+        constants.SO_PROTOCOL_INFOW: Option(lambda sock: _info(sock).pack(wide=True), None),
     },
     constants.IPPROTO_IP: {
         constants.IP_MULTICAST_IF: Option(_INTERFACE_INDEX, _set_interface4),

@@ -27,6 +27,7 @@ from multipoint.reactor import READABLE, Reactor
 from multipoint.rootsocket import RootSocket
 from multipoint.socketgroups import SocketGroups
 from multipoint.sockets import MultipointSocket
+from multipoint.templates import TEMPLATES
 from multipoint.values import Settings
 from multipoint.wire import Endpoint
 
@@ -50,6 +51,7 @@ class Stack:
         self.interfaces = Interfaces(self.settings)
         self.admission: Admission[FlowSocket] = Admission(self.interfaces.look)
         self._notices: Notices | None = None
+        self.templates = {**TEMPLATES, **self.settings.flow_templates}
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
         self.random_bytes = secrets.token_bytes

@@ -52,10 +52,14 @@ class Settings:
     side_chats: bool = True
     # The pre-shared key of the control connections, long and random: who doesn't know it is not let in.
     key: bytes | None = field(default=None, repr=False)
+    # QS-11: without it the providers have no quality of service
+    quality: bool = True
     # QS-34: bytes a second that an interface can carry, by its name ("" for the system's choice)
     capacities: Mapping[str, int] = field(default_factory=dict)
     # QS-41: microseconds that an interface's link takes, by its name
     delays_us: Mapping[str, int] = field(default_factory=dict)
+    # QS-42: more flows under a name, or others under a known one
+    flow_templates: Mapping[str, QOS] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

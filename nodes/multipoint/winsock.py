@@ -21,6 +21,7 @@ from multipoint.calls_events import (
     WSAWaitForMultipleEvents,
 )
 from multipoint.calls_options import WSAIoctl, getsockopt, ioctlsocket, setsockopt
+from multipoint.calls_quality import WSAGetQOSByName
 from multipoint.calls_sockets import (
     ConditionFunction,
     WSAAccept,
@@ -55,6 +56,7 @@ __all__ = [
     "WSAEnumProtocols",
     "WSAEventSelect",
     "WSAGetLastError",
+    "WSAGetQOSByName",
     "WSAIoctl",
     "WSAJoinLeaf",
     "WSARecv",

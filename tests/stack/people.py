@@ -38,6 +38,11 @@ class Meanwhile(Generic[T]):
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the call has not returned yet."""
+        return self._thread.is_alive()
+
     def result(self) -> T:
         """Wait for the call's end; return its result or raise its error."""
         self._thread.join(PATIENCE_S)
