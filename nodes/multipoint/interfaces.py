@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from multipoint.admission import Ability
+from multipoint.forks import close_in_child
 from multipoint.values import Settings
 
 NETLINK_ROUTE = 0
@@ -170,7 +171,7 @@ def _tbf_rate(attributes: Attributes) -> int:
 
 
 def _netlink(groups: int) -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
+    sock = close_in_child(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE))
     sock.bind((0, groups))
     return sock
 
