@@ -28,6 +28,8 @@ MCAST_LEAVE_GROUP = 45
 MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
 SIOCGIFCONF = 0x8912
+SIOCGIFFLAGS = 0x8913
+IFF_UP = 0x1
 IFREQ_SIZE = 40
 SO_ATTACH_FILTER = 26
 SO_DETACH_FILTER = 27
@@ -145,6 +147,14 @@ def set_priority(sock: socket.socket, priority: int) -> None:
 def round_trip_us(sock: socket.socket) -> int:
     """Return the kernel's measure of the way to a TCP peer and back."""
     return int(struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 68)[0])
+
+
+def is_up(interface: int) -> bool:
+    """Tell whether an interface is switched on. Raises OSError if it is not there."""
+    name = socket.if_indextoname(interface).encode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        flags = struct.unpack("16sh22x", fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sh22x", name, 0)))[1]
+    return bool(flags & IFF_UP)
 
 
 def source_towards(family: int, host: str, port: int) -> str:

@@ -121,6 +121,9 @@ class PlainSocket(DataSocket):
         try:
             interface = self._interface(group)
             if interface:
+                if not kernel.is_up(interface):
+                    # JL-68: the kernel would take the membership all the same.
+                    return constants.WSAENETDOWN
                 kernel.set_multicast_interface(self._sock, interface)
             kernel.set_multicast_scope(self._sock, self.options.scope)
             kernel.set_loopback(self._sock, self.options.loopback)

@@ -1,6 +1,7 @@
 """The dialects: each difference, and that there is no other."""
 
 import errno
+from dataclasses import asdict
 
 import pytest
 
@@ -28,6 +29,20 @@ V1, V2 = 0x0101, 0x0202
 @pytest.mark.requirement("DI-01")
 def test_there_are_three() -> None:
     assert set(DIALECTS) == {"modern", "spec1990", "ce"}
+
+
+@pytest.mark.requirement("DI-01", "DI-02", "DI-03", "DI-04", "DI-06", "DI-16", "DI-17", "DI-19", "DI-20", "DI-21")
+def test_dialects_differ_in_these_rules_and_in_no_other() -> None:
+    """What the documents say differently, and is no field here, is one behaviour in all dialects."""
+
+    def differing(one: Dialect, other: Dialect) -> set[str]:
+        return {name for name, value in asdict(one).items() if asdict(other)[name] != value} - {"name"}
+
+    of_the_first_specification = {"has_cancel_blocking_call", "keeps_group_flows"}
+    of_ce = {"no_join", "has_async_select", "refuses_nested_calls", "closed_elsewhere"}
+    assert differing(MODERN, SPEC1990) == of_the_first_specification
+    assert differing(MODERN, CE) == of_ce
+    assert differing(SPEC1990, CE) == of_the_first_specification | of_ce
 
 
 @pytest.mark.requirement("DI-10", "DI-11", "JL-75")
