@@ -117,8 +117,8 @@ def is_signalled(flow: FLOWSPEC) -> bool:
 
 
 def swapped(qos: QOS) -> QOS:
-    """Return the flows as the other end sees them: what one sends, the other receives."""
-    return QOS.of(replace(qos.ReceivingFlowspec), replace(qos.SendingFlowspec), qos.objects)
+    """Return the flows as the other end sees them: what one sends, the other receives. Objects are about sending."""
+    return QOS.of(replace(qos.ReceivingFlowspec), replace(qos.SendingFlowspec))
 
 
 def at_join(code: int) -> int:

@@ -18,6 +18,7 @@ from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import at_join, is_valid
 from multipoint.kinds import JoinRole, Kind
 from multipoint.quality import Quality
+from multipoint.reactor import Timer
 from multipoint.sockets import MultipointSocket
 from multipoint.values import JoinRequest
 
@@ -46,6 +47,7 @@ class FlowSocket(MultipointSocket):
         self._towards: str | None = None
         self._flushes = 0
         self._priority = BEST_EFFORT
+        self._room_timer: Timer | None = None
 
     # Setting and reading
 
@@ -212,4 +214,10 @@ class FlowSocket(MultipointSocket):
 
     def _tell_room_at(self, when: float) -> None:
         self.memory.enable(NetworkEvent.WRITE)
-        self.stack.reactor.call_at(when, lambda: self.record(self.memory.tell(NetworkEvent.WRITE, True)))
+        if self._room_timer:
+            self._room_timer.cancel()
+        self._room_timer = self.stack.reactor.call_at(when, self._has_room)
+
+    def _has_room(self) -> None:
+        self._room_timer = None
+        self.record(self.memory.tell(NetworkEvent.WRITE, True))

@@ -18,7 +18,7 @@ from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
 from multipoint.flow import FLOWSPEC, QOS
-from multipoint.flow_rules import check_reduced, swapped
+from multipoint.flow_rules import check_reduced, is_valid, swapped
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.leg import MAX_UNREAD, MAX_UNSENT
@@ -222,6 +222,8 @@ class LeafSocket(SessionSocket):
         if granted is None:
             return
         asked = self.quality.signalled or QOS()
+        if not is_valid(granted):
+            raise error(constants.WSAECONNREFUSED, "the root has granted flows that are not valid")
         try:
             # What we receive is the root's to say (QS-43).
             check_reduced(asked, QOS.of(granted.SendingFlowspec, asked.ReceivingFlowspec, granted.objects))

@@ -195,6 +195,18 @@ def test_message_longer_than_the_flow_allows_is_refused_in_every_mode() -> None:
             assert sock.send(bytes(100)) == 100
 
 
+@pytest.mark.requirement("QS-29", "QS-30", "QS-27")
+@isolated
+def test_shaping_rate_takes_the_place_of_the_token_rate() -> None:
+    slow = pack_object(c.QOS_OBJECT_SHAPING_RATE, (1).to_bytes(4, "little"))
+    with Stack() as stack:
+        sock = a_group_socket(stack, GROUP, JoinRole.SENDER_ONLY)
+        sock.set_qos(QOS.of(a_flow(10**9, TokenBucketSize=1000), NOTHING, slow))
+        sock.set_blocking(False)
+        sock.send(bytes(1000))
+        assert code_of(lambda: sock.send(bytes(1000))) == c.WSAEWOULDBLOCK
+
+
 @pytest.mark.requirement("QS-23")
 @isolated
 def test_without_traffic_control_nothing_is_held_back() -> None:

@@ -1,5 +1,6 @@
 """Flows of rooted sessions: negotiated at the join, changed on a live session, given back at its end."""
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -8,13 +9,15 @@ from tests.stack.network import isolated
 from tests.stack.people import Meanwhile, Watcher, a_leaf, a_listening_leaf, a_root, admit, code_of
 
 from multipoint import constants as c
+from multipoint import wire
 from multipoint.events import NetworkEvent
 from multipoint.flow import QOS
-from multipoint.kinds import ProviderClass
+from multipoint.kinds import Plane, ProviderClass
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import Caller, Condition, JoinRequest, Settings, Verdict
 
+HOST = wire.Endpoint("127.0.0.1", 7001)
 ROOTED = (ProviderClass.P2MP, ProviderClass.CONF)
 
 
@@ -300,6 +303,49 @@ def test_way_to_a_later_leaf_must_be_as_fast_as_the_session_asks() -> None:
         accepting = Meanwhile(lambda: code_of(root.accept))
         assert code_of(lambda: leaf.join(root.local_address)) == c.WSAEOPNOTSUPP
         assert accepting.result() == c.WSAEOPNOTSUPP
+
+
+MEMBERSHIP = wire.Membership(7, 1, wire.Endpoint("239.255.0.1", 7000), HOST, bytes(32), bytes(32), 2500, 10_000)
+
+
+@pytest.mark.requirement("QS-20", "JL-76", "QS-36")
+@pytest.mark.parametrize(
+    "granted",
+    [
+        pytest.param(sending(101), id="more than was asked"),
+        pytest.param(QOS.of(a_flow(100), a_flow(1, 0x99)), id="no service type"),
+        pytest.param(QOS.of(a_flow(100), NOTHING, b"objects"), id="broken objects"),
+    ],
+)
+@isolated
+def test_root_that_grants_what_it_may_not_is_no_root(granted: QOS) -> None:
+    with Stack() as stack, socket.create_server(("127.0.0.1", 0)) as server:
+        leaf = a_leaf(stack)
+        request = JoinRequest(qos=sending(100))
+        joining = Meanwhile(lambda: code_of(lambda: leaf.join(server.getsockname(), request)))
+        root, _ = server.accept()
+        with root:
+            said = (wire.Hello(), wire.Accept(Plane.ROOT, Plane.ROOT, None, b"", granted), wire.Confirm(MEMBERSHIP))
+            root.sendall(b"".join(wire.encode(message) for message in said))
+            assert joining.result() == c.WSAECONNREFUSED
+        assert leaf.get_qos() == QOS()
+
+
+@pytest.mark.requirement("QS-09")
+@pytest.mark.parametrize("wrong", [sending(0), QOS.of(a_flow(1, 0x99), NOTHING)], ids=["rate 0", "no service type"])
+@isolated
+def test_change_that_is_not_valid_is_refused_and_the_session_goes_on(wrong: QOS) -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        leg = admit(root, leaf)
+        # What no stack would send.
+        with stack.lock:
+            connection = leaf.peers()[0]  # type: ignore[attr-defined]
+            connection.link.ask_flows(77, wrong, 0.0)
+            connection.pump()
+        leaf.send(b"goes on", leaf.peer_address)
+        assert leg.receive()[0] == b"goes on"
+        assert rates(leg) == (-1, -1)
 
 
 @pytest.mark.requirement("QS-04", "QS-38")
