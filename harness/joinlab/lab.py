@@ -150,10 +150,14 @@ class Lab:
         """Return (port, group) for each group that a bridge forwards because a node has joined it."""
         return self._all_groups() - self._own_groups
 
-    def settle(self) -> None:
-        """End all apps and programs and wait until the bridges have forgotten every group. Raises ExpectationFailed."""
+    def end_apps(self) -> None:
+        """End all apps and programs, and with them what they have joined: the bridges forget it a little later."""
         end_programs(self.nodes.values())
         end_apps(self.trace, [app for node in self.nodes.values() for app in tuple(node.apps.values())])
+
+    def settle(self) -> None:
+        """End all apps and programs and wait until the bridges have forgotten every group. Raises ExpectationFailed."""
+        self.end_apps()
         mark = self.trace.mark()
         while left := self.groups():
             # Asked again after each change, because the last one may have come before the question.

@@ -3,8 +3,9 @@
 It is loaded by every pytest run on a machine where joinlab is installed, so it imports nothing of joinlab until
 ``--topology`` asks for a lab, and does nothing else either.
 
-Each worker keeps its labs across tests. Each test has fresh apps; after it they end, and the bridges must have
-forgotten every group, or the test has an error: that is a check for leaks as well.
+Each worker keeps its labs across tests. Each test has fresh apps; after it they end, and before the lab is used again
+the bridges must have forgotten every group. That is a check for leaks as well; it takes 0.2 s, in which a test on the
+worker's other lab can run. A lab that does not come to rest is an error which names the test that left it.
 """
 
 from __future__ import annotations
@@ -74,6 +75,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """After the last test, see that each lab comes to rest."""
+    yield
+    session = item.config.stash.get(_SESSION, None)
+    if session is not None and nextitem is None:
+        for lab in session.running:
+            _settle(session, lab, item)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -85,9 +96,12 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def igmp() -> int | None:
-    """IGMP version of the lab, None: as the topology says. Override it with ``params=[2, 3]`` to test both."""
+    """IGMP version of the lab, None: as the topology says. Override it with ``params=[2, 3]`` to test both.
+
+    Not of a wider scope: so a test's variants are neighbours, and the lab of one comes to rest while the other runs.
+    """
     return None
 
 
@@ -98,10 +112,9 @@ def lab(request: pytest.FixtureRequest, igmp: int | None) -> Iterator[Lab]:
     if session is None:
         pytest.skip(NO_TOPOLOGY)
     lab = session.lab(igmp)
-    request.node.stash[_LAB] = lab
-    request.node.stash[_BEGINNING] = lab.expectations()
+    _settle(session, lab, request.node)
     yield lab
-    session.settle(lab)
+    session.leave(lab, request.node.nodeid)
 
 
 @pytest.fixture
@@ -123,3 +136,11 @@ def leaves(lab: Lab) -> Sequence[App]:
     from joinlab.node import start_apps
 
     return start_apps(lab.leaves)
+
+
+def _settle(session: Session, lab: Lab, item: pytest.Item) -> None:
+    """Bring a lab to rest for an item, which begins then; if that fails, the lab's evidence stands by this item."""
+    item.stash[_LAB] = lab
+    item.stash[_BEGINNING] = beginning = lab.expectations()
+    session.settle(lab)
+    beginning.from_now()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from joinlab.artefacts import write_artefacts
-from joinlab.errors import ExpectationFailed, JoinlabError, UnfitMachine, UsageError
+from joinlab.errors import ExpectationFailed, UnfitMachine, UsageError
 from joinlab.lab import Lab
 from joinlab.labs import Labs
 from joinlab.plan import LabPlan
@@ -59,7 +59,7 @@ class Session:
         return None
 
     def lab(self, igmp: int | None) -> Lab:
-        """Return a running lab. A machine that can't run it ends the run."""
+        """Return a running lab, to be settled before use. A machine that can't run it ends the run."""
         try:
             return self._labs.get(igmp)
         except UnfitMachine as error:
@@ -67,13 +67,18 @@ class Session:
         except UsageError as error:
             pytest.exit(f"joinlab: {error}", pytest.ExitCode.USAGE_ERROR)
 
+    @property
+    def running(self) -> tuple[Lab, ...]:
+        """Return the labs that run."""
+        return self._labs.running
+
+    def leave(self, lab: Lab, test: str) -> None:
+        """End the apps of a test."""
+        self._labs.leave(lab, test)
+
     def settle(self, lab: Lab) -> None:
-        """End the test's apps; a lab that does not come to rest is not used again."""
-        try:
-            lab.settle()
-        except (ExpectationFailed, JoinlabError, TimeoutError):
-            self._labs.discard(lab)
-            raise
+        """Wait until nothing is left of the test before. A lab that does not come to rest is not used again."""
+        self._labs.settle(lab)
 
     def close(self) -> None:
         """Take the labs down."""

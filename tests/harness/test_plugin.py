@@ -184,6 +184,111 @@ def test_both_igmp_versions_by_overriding_one_fixture(pytester: pytest.Pytester)
     pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=2)
 
 
+# Programs that join a group: joinlab ends the one after its test, and does not know of the other.
+RECEIVERS = """
+import functools
+import sys
+
+import pytest
+
+from joinlab.trace import Trace
+
+GROUP = "239.77.0.9"
+JOIN = '''
+import socket, time
+receiver = socket.socket(type=socket.SOCK_DGRAM)
+receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.77.0.9") + bytes(4))
+time.sleep(60)
+'''
+
+@pytest.fixture
+def receiver(lab, expect):
+    lab.leaves[0].start(sys.executable, "-c", JOIN)
+    expect.bridge_joined("leaf1", GROUP)
+
+@pytest.fixture
+def daemon(lab, expect):
+    lab.leaves[0].run("setsid", "--fork", sys.executable, "-c", JOIN)
+    expect.bridge_joined("leaf1", GROUP)
+    Trace.wait_for = functools.partialmethod(Trace.wait_for, timeout_s=0.5)
+"""
+
+
+def test_lab_of_one_version_rests_while_a_test_runs_on_the_other(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(RECEIVERS)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        used = []
+
+        @pytest.fixture(params=[2, 3])
+        def igmp(request):
+            return request.param
+
+        @pytest.mark.parametrize("turn", [1, 2])
+        def test_lab_is_at_rest(lab, turn, request):
+            assert lab.groups() == frozenset()
+            used.append(lab)
+            request.getfixturevalue("receiver")
+
+        def test_labs_take_turns(lab, receiver):
+            used.append(lab)
+
+        def test_lab_was_left_as_it_was():
+            assert used[-2] is not used[-1]
+            assert [record.name for record in used[-1].trace.records() if record.kind == "group"][-1] != "forgotten"
+        """
+    )
+    pytester.runpytest_subprocess(*ON_NETNS).assert_outcomes(passed=7)
+
+
+def test_lab_that_does_not_come_to_rest_is_an_error_that_names_who_left_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(RECEIVERS)
+    pytester.makepyfile(
+        """
+        def test_leaves_something(daemon): pass
+
+        def test_has_no_lab(): pass
+
+        def test_is_given_that_lab(lab): pass
+
+        def test_is_given_a_new_lab(lab):
+            assert lab.groups() == frozenset()
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_is_given_that_lab*",
+            "*not seen within *: the bridge forgets 239.77.0.9 at leaf1*",
+            "*The lab was last used by *::test_leaves_something.",
+            "trace.jsonl *test_is_given_that_lab/trace.jsonl",
+        ]
+    )
+
+
+def test_lab_that_never_comes_to_rest_is_an_error_of_the_last_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(RECEIVERS)
+    pytester.makepyfile(
+        """
+        def test_leaves_something(daemon): pass
+
+        def test_is_the_last(): pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_is_the_last*",
+            "*The lab was last used by *::test_leaves_something.",
+            "trace.jsonl *test_is_the_last/trace.jsonl",
+        ]
+    )
+
+
 def test_kept_lab_is_held_open_at_a_prompt_after_a_failure(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -7,7 +7,7 @@ from joinlab.expect import Expectations
 from joinlab.lab import Lab
 
 
-@pytest.fixture(scope="session", params=[2, 3], ids=["igmpv2", "igmpv3"])
+@pytest.fixture(params=[2, 3], ids=["igmpv2", "igmpv3"])
 def igmp(request: pytest.FixtureRequest) -> int:
     """Return the IGMP version of the lab, instead of the topology's."""
     version: int = request.param
