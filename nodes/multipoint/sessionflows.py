@@ -59,6 +59,7 @@ class SessionSocket(RootedSocket):
     def peer_gone(self, link: Link) -> None:
         """Who is gone need not answer."""
         self._negotiation.gone(link)
+        self.wake()
 
     def _take_back(self) -> None:
         now = time.monotonic()

@@ -12,7 +12,7 @@ from multipoint import constants as c
 from multipoint import wire
 from multipoint.events import NetworkEvent
 from multipoint.flow import QOS
-from multipoint.kinds import Plane, ProviderClass
+from multipoint.kinds import JoinRole, Plane, ProviderClass
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import Caller, Condition, JoinRequest, Settings, Verdict
@@ -346,6 +346,46 @@ def test_change_that_is_not_valid_is_refused_and_the_session_goes_on(wrong: QOS)
         leaf.send(b"goes on", leaf.peer_address)
         assert leg.receive()[0] == b"goes on"
         assert rates(leg) == (-1, -1)
+
+
+WRONG = [sending(0), QOS.of(a_flow(1, 0x99), NOTHING), QOS.of(a_flow(1), NOTHING, b"objects")]
+
+
+@pytest.mark.requirement("QS-20", "JL-53")
+@pytest.mark.parametrize("wrong", WRONG, ids=["rate 0", "no service type", "broken objects"])
+@pytest.mark.parametrize("listens", ["root", "leaf"])
+@isolated
+def test_request_with_flows_that_are_not_valid_reaches_no_program(listens: str, wrong: QOS) -> None:
+    with Stack() as stack:
+        listener = a_root(stack) if listens == "root" else a_listening_leaf(stack)
+        join = wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, HOST, 0, b"", wrong)
+        invite = wire.Invite(ProviderClass.P2MP, Plane.ROOT, Plane.ROOT, JoinRole.BOTH, 7, 0, b"", wrong)
+        with socket.create_connection(listener.local_address) as stranger:
+            stranger.sendall(wire.encode(wire.Hello()) + wire.encode(join if listens == "root" else invite))
+            decoder = wire.Decoder()
+            while data := stranger.recv(1000):
+                decoder.feed(data)
+            assert wire.Reject(c.WSAECONNREFUSED) in decoder.messages()
+        listener.set_blocking(False)
+        assert code_of(listener.accept) == c.WSAEWOULDBLOCK
+
+
+@pytest.mark.requirement("QS-09")
+@isolated
+def test_member_that_goes_without_an_answer_does_not_hold_up_a_change() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        with socket.create_connection(root.local_address) as silent:
+            join = wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, HOST)
+            silent.sendall(wire.encode(wire.Hello()) + wire.encode(join))
+            root.accept()
+            changing = Meanwhile(lambda: root.set_qos(sending(1000)))
+            heard = wire.Decoder()
+            while not any(isinstance(message, wire.FlowRequest) for message in heard.messages()):
+                heard.feed(silent.recv(1000))
+            assert changing.is_running
+        changing.result()
+        assert rates(root) == (1000, -1)
 
 
 @pytest.mark.requirement("QS-04", "QS-38")
