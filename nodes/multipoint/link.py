@@ -631,6 +631,8 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.CLOSING, i.BROKEN): (_break_off, s.ENDED),
         (s.CLOSING, i.LATE): (_break_off, s.ENDED),
         (s.CLOSING, i.DO_CLOSE): (_nothing, s.CLOSING),
+        # It was withdrawn in the same breath, before anybody could look at it
+        (s.CLOSING, i.REFUSE): (_nothing, s.CLOSING),
         (s.CLOSING, i.OPENED): (_nothing, s.CLOSING),
     }
     for state in (s.JOINED, s.PARTING):

@@ -24,6 +24,7 @@ from multipoint.errors import MultipointError
 from multipoint.kinds import JoinRole
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
+from multipoint.values import Settings
 from multipoint.wire import Endpoint
 
 ROUNDS = 25
@@ -259,7 +260,8 @@ def serve_many(tell: Callable[[Any], None]) -> None:
 
 def many_lives(count: int) -> dict[str, Any]:
     """Join and leave so often in one process; return what it holds after a tenth and in the end."""
-    with Stack() as stack:
+    # The kernel remembers each port for a minute: 270 lives a second would use up the usual range.
+    with Stack(Settings(first_port=1024)) as stack:
         root = a_root(stack)
         accepting = threading.Thread(target=accept_all, args=[root], daemon=True)
         accepting.start()

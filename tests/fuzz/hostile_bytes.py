@@ -69,6 +69,9 @@ STRUCTURES: tuple[Structure, ...] = (
 )
 PATIENCE = Patience()
 STRANGER = Authenticator(bytes(32))
+KEY = bytes(32)
+PROOF = wire.Proof(wire.make_proof(KEY, True, bytes(16), bytes(16)))
+PROVED = wire.encode(wire.Hello(wants_proof=True)) + wire.encode(PROOF)
 
 
 def one_input(data: bytes) -> None:
@@ -97,11 +100,13 @@ def said(pieces: list[bytes]) -> list[bytes]:
 
 
 def hear_on_links(data: bytes) -> None:
-    """Say it to a root and to a leaf who have just taken a connection."""
+    """Say it to a root and to a leaf who have just taken a connection, without a key and after a right proof."""
     for is_root in (True, False):
-        link = Link(is_root=is_root, peer=HOME, patience=PATIENCE, now=0.0)
-        link.receive(HELLO + data, 0.0)
-        link.events()
+        for key, greeting in ((None, HELLO), (KEY, PROVED)):
+            link = Link(is_root=is_root, peer=HOME, patience=PATIENCE, now=0.0)
+            link.introduce(key, bytes(16))
+            link.receive(greeting + data, 0.0)
+            link.events()
 
 
 def read_datagram(data: bytes) -> None:

@@ -291,6 +291,15 @@ def test_caller_who_says_nothing_is_dropped() -> None:
     assert link.wake_at() == float("inf")
 
 
+@pytest.mark.requirement("AC-18")
+def test_request_that_is_withdrawn_in_the_same_breath_can_still_be_refused() -> None:
+    link = a_link(is_root=True)
+    link.receive(wire.encode(wire.Hello()) + wire.encode(JOIN) + wire.encode(wire.Cancel()), 1.0)
+    assert link.events() == [Requested(JOIN), Withdrawn(0)]
+    link.refuse(constants.WSAECONNREFUSED, 1.0)
+    assert link.hangs_up
+
+
 def test_waiting_request_that_talks_out_of_turn_is_withdrawn() -> None:
     link = a_link(is_root=True)
     link.receive(wire.encode(wire.Hello()) + wire.encode(JOIN) + wire.encode(wire.Chat(b"too early")), 1.0)
