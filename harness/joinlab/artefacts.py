@@ -3,43 +3,55 @@
 May not know: where they are to lie, when they are wanted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from joinlab.capture import FRAMES_LOST
 from joinlab.frames import FrameFacts
 from joinlab.pcapng import CapturedFrame, Interface, write_pcapng
 from joinlab.plan import LabPlan, LinkPlan
-from joinlab.trace import Kind, Question, Trace
+from joinlab.trace import Kind, Question, Record, Trace
 
 TRACE_FILE = "trace.jsonl"
 CAPTURE_FILE = "capture.pcapng"
 
 
 def write_artefacts(directory: Path, trace: Trace, plan: LabPlan) -> tuple[Path, Path]:
-    """Write both files; returns their paths. A packet's "number" in the one is its number in the other."""
+    """Write both files, of what the Trace still has; returns their paths.
+
+    A packet's "number" in the one is its number in the other, so packets are counted from the first that is left.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     trace_file, capture_file = directory / TRACE_FILE, directory / CAPTURE_FILE
-    trace.write(trace_file)
+    captured = sorted(facts.number for _, facts in _packets(trace))
+    places = {number: place for place, number in enumerate(captured, 1)}
+    trace.write(trace_file, lambda record: _renumbered(record, places))
     write_capture(capture_file, trace, plan)
     return trace_file, capture_file
 
 
 def write_capture(path: Path, trace: Trace, plan: LabPlan) -> None:
     """Write all packets, in the order in which they were captured."""
-    frames = sorted(_frames(trace), key=lambda frame: frame[0])
+    packets = sorted(_packets(trace), key=lambda packet: packet[1].number)
+    frames = [CapturedFrame(ns, facts.port, not facts.from_node, facts.length, facts.frame) for ns, facts in packets]
     planned = [Interface(link.port, _describe(link)) for link in plan.links]
     names = {interface.name for interface in planned}
-    others = sorted({frame.interface for _, frame in frames} - names)
+    others = sorted({frame.interface for frame in frames} - names)
     interfaces = [*planned, *(Interface(name, "") for name in others)]
-    ended_ns = max((frame.ns for _, frame in frames), default=0)
-    write_pcapng(path, interfaces, (frame for _, frame in frames), _lost(trace), ended_ns)
+    ended_ns = max((frame.ns for frame in frames), default=0)
+    write_pcapng(path, interfaces, frames, _lost(trace), ended_ns)
 
 
-def _frames(trace: Trace) -> Iterator[tuple[int, CapturedFrame]]:
+def _packets(trace: Trace) -> Iterator[tuple[int, FrameFacts]]:
     for record in trace.select(Question("packets", Kind.PACKET)):
-        if isinstance(facts := record.facts, FrameFacts):
-            yield facts.number, CapturedFrame(record.ns, facts.port, not facts.from_node, facts.length, facts.frame)
+        if isinstance(record.facts, FrameFacts):
+            yield record.ns, record.facts
+
+
+def _renumbered(record: Record, places: Mapping[int, int]) -> Record:
+    facts = record.facts
+    return replace(record, facts=facts.renumbered(places[facts.number])) if isinstance(facts, FrameFacts) else record
 
 
 def _lost(trace: Trace) -> int:

@@ -112,7 +112,7 @@ def tcp_payload(segment: bytes) -> bytes:
 class FrameFacts(Mapping[str, Any]):
     """The facts of a packet record; what isn't known at arrival is worked out when it is asked for.
 
-    ``frame`` is the raw frame, ``from_node`` its direction, ``number`` its number in the capture file. IP packets
+    ``frame`` is the raw frame, ``from_node`` its direction, ``number`` its place among all frames. IP packets
     have ``source`` and ``destination``; UDP and TCP ones ``source_port``, ``destination_port`` and ``payload``.
     ``data`` is the payload of a UDP datagram without the header of a rooted session. ``messages`` are the control
     messages of our protocol that this frame completes.
@@ -146,6 +146,10 @@ class FrameFacts(Mapping[str, Any]):
     def membership(self) -> Membership | None:
         """The IGMP or MLD message, if it is one."""
         return read_membership(self.frame)
+
+    def renumbered(self, number: int) -> "FrameFacts":
+        """Return the same with another number."""
+        return FrameFacts(number, self.port, self._captured, self.messages)
 
     def _facts(self) -> dict[str, Any]:
         if self._known is None:

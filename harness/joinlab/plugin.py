@@ -139,8 +139,12 @@ def leaves(lab: Lab) -> Sequence[App]:
 
 
 def _settle(session: Session, lab: Lab, item: pytest.Item) -> None:
-    """Bring a lab to rest for an item, which begins then; if that fails, the lab's evidence stands by this item."""
+    """Bring a lab to rest for an item, which begins then, with an empty Trace.
+
+    If the lab does not come to rest, the evidence stands by this item.
+    """
     item.stash[_LAB] = lab
     item.stash[_BEGINNING] = beginning = lab.expectations()
     session.settle(lab)
-    beginning.from_now()
+    # The evidence of the test before, if it failed, has been written.
+    lab.trace.forget(beginning.from_now())

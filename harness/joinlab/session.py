@@ -88,6 +88,8 @@ class Session:
         self, report: pytest.TestReport, lab: Lab, since: Moment, error: pytest.ExceptionInfo[BaseException] | None
     ) -> None:
         """Write the artefacts and name them in the report, with the Trace if the failure does not show it itself."""
+        if lab.is_whole:
+            lab.capture.catch_up()
         directory = self._config.rootpath / "build" / "joinlab" / _file_name(report.nodeid)
         files = [*write_artefacts(directory, lab.trace, lab.plan), *_write_logs(directory, lab)]
         lines = [f"{file.name:<16} {_relative(file)}" for file in files]

@@ -33,6 +33,10 @@ class Timeline:
         else:
             records.extend(ordered)
 
+    def forget(self, before_ns: int) -> None:
+        """Drop the records that are older than ``before_ns``."""
+        del self._records[: bisect_left(self._records, before_ns, key=TIME)]
+
     def between(self, since_ns: int, until_ns: int | None = None) -> Iterator[Record]:
         """Return the records from ``since_ns`` to ``until_ns``, both included, in order."""
         records = self._records

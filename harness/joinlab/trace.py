@@ -121,6 +121,11 @@ class Trace:
         """Return the first record that answers, None if none has arrived."""
         return next(self._answers(question, since, until), None)
 
+    def forget(self, before: Moment) -> None:
+        """Drop what is older: a lab may run for hours, and keeps every frame until then."""
+        for timeline in (self._all, *self._of_kind.values()):
+            timeline.forget(before.ns)
+
     def catch_up(self) -> None:
         """Let in what has already reached this process: one round, because under traffic there is always more."""
         self._loop.pump()
@@ -142,10 +147,10 @@ class Trace:
         zero_ns = since.ns or (first.ns if first else 0)
         return "\n".join([headline, *tell(self.records(since, until), zero_ns, is_near=question.is_near)])
 
-    def write(self, path: Path) -> None:
-        """Write all records as JSON lines, in the order of time."""
+    def write(self, path: Path, adapt: Callable[[Record], Record] = lambda record: record) -> None:
+        """Write all records as JSON lines, in the order of time, each as ``adapt`` makes it."""
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(to_line(record) + "\n" for record in self.records())
+            file.writelines(to_line(adapt(record)) + "\n" for record in self.records())
 
     def _answers(self, question: Question, since: Moment, until: Moment | None) -> Iterator[Record]:
         timeline = self._of_kind[question.kind, question.node]

@@ -137,6 +137,32 @@ def test_failure_names_its_artefacts_and_shows_the_trace(pytester: pytest.Pytest
         assert len(list(pytester.path.glob(f"build/joinlab/*/{name}"))) == 2
 
 
+def test_evidence_is_of_the_failed_test_and_complete(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from joinlab.words import Flag, Provider
+
+        def send(node, data):
+            node.app().socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF).send_to(data, ("239.77.0.9", 5004))
+
+        def test_one(lab):
+            send(lab.root, b"one")
+            assert not lab
+
+        def test_other(lab):
+            assert not list(lab.trace.records())
+            send(lab.root, b"other")
+            assert not lab
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    result.assert_outcomes(failed=2)
+    for test, sent, unsent in (("one", b"one", b"other"), ("other", b"other", b"one")):
+        (capture,) = pytester.path.glob(f"build/joinlab/*test_{test}/capture.pcapng")
+        assert sent in capture.read_bytes()
+        assert unsent not in capture.read_bytes()
+
+
 def test_lab_that_lost_a_node_is_replaced(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

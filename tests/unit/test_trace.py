@@ -208,6 +208,23 @@ def test_lines_are_read_back_as_they_were(trace: Trace, tmp_path: Path) -> None:
     assert list(read(tmp_path / "trace.jsonl")) == [record, event(9)]
 
 
+def test_what_is_forgotten_answers_no_question_and_is_not_written(trace: Trace, tmp_path: Path) -> None:
+    trace.add(*(event(ns) for ns in (10, 20, 30)), event(20, node="leaf1"))
+    trace.forget(Mark(20))
+    assert [record.ns for record in trace.records()] == [20, 20, 30]
+    assert [record.ns for record in trace.select(CLOSE)] == [20, 30]
+    assert len(trace) == 3
+    trace.write(tmp_path / "trace.jsonl")
+    assert list(read(tmp_path / "trace.jsonl")) == list(trace.records())
+
+
+def test_what_comes_late_after_a_forgetting_goes_to_its_place(trace: Trace) -> None:
+    trace.add(event(10), event(30))
+    trace.forget(Mark(20))
+    trace.add(event(15, "late"))
+    assert [record.ns for record in trace.records()] == [15, 30]
+
+
 def test_a_million_records_stay_usable(trace: Trace) -> None:
     """Scaled down: what would be quadratic takes minutes here already."""
     for start in range(0, 100_000, 100):
