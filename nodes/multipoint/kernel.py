@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from multipoint import constants
+from multipoint import constants, packetfilter
 from multipoint.forks import close_in_child
 
 # linux/in.h, linux/in6.h; not in the socket module
@@ -33,13 +33,6 @@ IFF_UP = 0x1
 IFREQ_SIZE = 40
 SO_ATTACH_FILTER = 26
 SO_DETACH_FILTER = 27
-# Load the packet type (SKF_AD_OFF + SKF_AD_PKTTYPE); if it is 5, PACKET_LOOPBACK, keep nothing, else all.
-DROP_LOOPED = (
-    (0x28 | 0x00, 0, 0, 0xFFFFF004),
-    (0x15, 0, 1, 5),
-    (0x06, 0, 0, 0),
-    (0x06, 0, 0, 0xFFFFFFFF),
-)
 STORAGE_SIZE = 128
 
 # SK-42, D-64: Windows numbers at the interface, Linux numbers inside
@@ -92,12 +85,12 @@ def change_group(sock: socket.socket, option: int, membership: Membership) -> No
     sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
 
 
-def set_multicast_interface(sock: socket.socket, interface: int) -> None:
-    """Send multicast through this interface."""
+def set_multicast_interface(sock: socket.socket, interface: int, source: str | None = None) -> None:
+    """Send multicast through this interface, on IPv4 from this address if one is given."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface)
     else:
-        mreqn = struct.pack("=4s4si", bytes(4), bytes(4), interface)
+        mreqn = struct.pack("=4s4si", bytes(4), socket.inet_aton(source or "0.0.0.0"), interface)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
 
 
@@ -107,19 +100,32 @@ def set_multicast_scope(sock: socket.socket, scope: int) -> None:
     sock.setsockopt(level(sock.family), option, scope)
 
 
-def set_loopback(sock: socket.socket, is_on: bool) -> None:
-    """Receive, or don't, what this host sends to the groups joined (D.7).
+def check_own(family: int, host: str) -> None:
+    """Raise OSError (EADDRNOTAVAIL) unless this is an address of this host."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+
+
+def send_from(sock: socket.socket, host: str) -> None:
+    """Send from this IPv6 address, whatever the socket is bound to."""
+    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed + struct.pack("=I", 0))
+
+
+def set_loopback(sock: socket.socket, is_on: bool, address: str | None = None) -> None:
+    """Receive, or don't, what this host sends to the groups joined (D.7), and unicast to one address only or to any.
 
     Linux' IP_MULTICAST_LOOP acts on the sender. A filter on the receiver that drops packets of type PACKET_LOOPBACK
     has Winsock's meaning, and shows nowhere on the wire.
     """
-    if is_on:
+    steps = packetfilter.program(is_on, address)
+    if not steps:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
         return
-    program = b"".join(struct.pack("=HBBI", *step) for step in DROP_LOOPED)
+    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
     memory = ctypes.create_string_buffer(program)
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(DROP_LOOPED), ctypes.addressof(memory)))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(steps), ctypes.addressof(memory)))
 
 
 def interface_of(family: int, host: str) -> int | None:

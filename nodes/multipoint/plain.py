@@ -44,9 +44,29 @@ class PlainSocket(DataSocket):
 
     def _bind(self, address: Endpoint) -> None:
         try:
-            self.bound = binding.bind(self._sock, address, self.options, self.stack.settings)
+            if self.kind and address.host != WILDCARDS[self.family]:
+                self._bind_wide(address)
+            else:
+                self.bound = binding.bind(self._sock, address, self.options, self.stack.settings)
         except OSError as reason:
             raise self.translated(reason) from reason
+
+    def _bind_wide(self, address: Endpoint) -> None:
+        """JL-22: a socket that is bound to one address hears no group on Linux, so the kernel's is bound to all."""
+        binding.check_local(address, self.options)
+        kernel.check_own(self.family, address.host)
+        wide = Endpoint(WILDCARDS[self.family], address.port)
+        port = binding.bind(self._sock, wide, self.options, self.stack.settings).port
+        self.bound = Endpoint(address.host, port)
+        kernel.set_loopback(self._sock, self.options.loopback, self.only_address)
+        if self.family == socket.AF_INET6:
+            kernel.send_from(self._sock, address.host)
+
+    @property
+    def only_address(self) -> str | None:
+        """What the program has bound a group socket to, if that is one address."""
+        is_wide = self.kind is None or self.bound is None or self.bound.host == WILDCARDS[self.family]
+        return None if is_wide or self.bound is None else self.bound.host
 
     def connect(self, address: Address) -> None:
         """Send to this address, and hear nobody else, as UDP sockets do."""
@@ -57,8 +77,9 @@ class PlainSocket(DataSocket):
             except OSError as reason:
                 raise self.translated(reason) from reason
             self._peer = Endpoint(address[0], address[1])
-            host, port = self._sock.getsockname()[:2]
-            self.bound = Endpoint(host, port)
+            if self.only_address is None:
+                host, port = self._sock.getsockname()[:2]
+                self.bound = Endpoint(host, port)
 
     # Joining
 
@@ -124,9 +145,9 @@ class PlainSocket(DataSocket):
                 if not kernel.is_up(interface):
                     # JL-68: the kernel would take the membership all the same.
                     return constants.WSAENETDOWN
-                kernel.set_multicast_interface(self._sock, interface)
+                kernel.set_multicast_interface(self._sock, interface, self.only_address)
             kernel.set_multicast_scope(self._sock, self.options.scope)
-            kernel.set_loopback(self._sock, self.options.loopback)
+            kernel.set_loopback(self._sock, self.options.loopback, self.only_address)
             if request.role.receives:
                 self._hear(Place(group.host.partition("%")[0], interface), request.sources)
         except MultipointError:

@@ -246,7 +246,12 @@ class MultipointSocket:
             self.options.loopback = is_on
             sock = self.data_socket()
             if sock:
-                kernel.set_loopback(sock, is_on)
+                kernel.set_loopback(sock, is_on, self.only_address)
+
+    @property
+    def only_address(self) -> str | None:
+        """The one address that a filter lets unicast through to; None: what the kernel's socket is bound to decides."""
+        return None
 
     def set_qos(self, qos: QOS) -> None:
         """Put flows into force (QS-09). Raises WSAENOPROTOOPT where the provider has no QoS (QS-11)."""

@@ -13,7 +13,7 @@ CORE = (
     *("admission", "bucket", "catalogue", "codec", "constants", "counters", "datagram", "dialects", "door", "errors"),
     *("events", "filters", "flow", "flow_rules", "group_layouts", "handshake", "kinds", "layouts", "leaf", "link"),
     *("linux", "root", "wire"),
-    *("negotiation", "quality"),
+    *("negotiation", "packetfilter", "quality", "socketgroups"),
 )
 WORLD = {"asyncio", "os", "random", "secrets", "select", "selectors", "socket", "ssl", "threading", "time"}
 
