@@ -5,7 +5,7 @@ May not know: pointers; how sockets do it.
 
 from collections.abc import Callable, Mapping
 
-from multipoint import constants
+from multipoint import constants, routes
 from multipoint.errors import DecodingError, error
 from multipoint.flow import QOS
 from multipoint.sockets import MultipointSocket
@@ -78,6 +78,9 @@ _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.SIO_SET_QOS: _set_qos,
     constants.SIO_GET_QOS: _get_qos,
     constants.SIO_FLUSH: _flush,
+    constants.SIO_GET_BROADCAST_ADDRESS: routes.broadcast_address,
+    constants.SIO_ROUTING_INTERFACE_QUERY: routes.interface_towards,
+    constants.SIO_ADDRESS_LIST_QUERY: routes.addresses,
 }
 # QS-13, IO-19
 _REFUSED = frozenset({constants.SIO_SET_GROUP_QOS, constants.SIO_GET_GROUP_QOS, constants.SIO_ENABLE_CIRCULAR_QUEUEING})

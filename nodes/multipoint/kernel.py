@@ -133,6 +133,13 @@ def interface_of(family: int, host: str) -> int | None:
     return _interfaces6().get(host) if family == socket.AF_INET6 else _interfaces4().get(host)
 
 
+def local_addresses(family: int) -> list[str]:
+    """Return the addresses of this host; those that are good on one link only with its index."""
+    if family != socket.AF_INET6:
+        return list(_interfaces4())
+    return [f"{host}%{index}" if host.startswith("fe80") else host for host, index in _interfaces6().items()]
+
+
 def interface_towards(family: int, host: str | None) -> int:
     """Return the interface that the system would send through, by default to groups; 0 if there is none."""
     try:
