@@ -4,6 +4,7 @@ A decision about the protocol that is found here belongs in ``link``. May not kn
 """
 
 import errno
+import select
 import socket
 import struct
 import time
@@ -65,7 +66,11 @@ class Connection:
         try:
             self._sock.connect((peer.host, peer.port))
         except BlockingIOError:
-            self.pump()
+            # On a near network it stands by now; then there is no need to wake the stack's thread for it.
+            if self._has_opened():
+                self._finish_opening()
+            else:
+                self.pump()
         except OSError as reason:
             self._broken(reason.errno)
         else:
@@ -98,6 +103,13 @@ class Connection:
             self._read()
         else:
             self.pump()
+
+    def _has_opened(self) -> bool:
+        assert self._sock
+        # Not select.select: descriptors may be above 1023.
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def _finish_opening(self) -> None:
         assert self._sock

@@ -1,6 +1,8 @@
 """Who belongs and who doesn't: the pre-shared key, limits on callers, chats that nobody reads, and what is counted."""
 
 import socket
+import threading
+import time
 
 import pytest
 from tests.stack.network import isolated
@@ -152,3 +154,31 @@ def test_chat_that_nobody_reads_is_held_back_at_its_sender(is_root_deaf: bool) -
         admit(root, a_leaf(other))
         reading = Meanwhile(lambda: [deaf.receive()[0][:8] for _ in range(said)])
         assert reading.result() == [b"%08d" % number for number in range(said)]
+
+
+@isolated
+def test_many_lives_leave_nothing_behind() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+
+        def live() -> None:
+            leaf = a_leaf(stack)
+            leg = admit(root, leaf)
+            leaf.close()
+            assert code_of(leg.receive) == c.WSAEDISCON
+            leg.close()
+
+        def held() -> tuple[int, int]:
+            return len(stack.sockets), threading.active_count()
+
+        live()
+        before = held()
+        for _ in range(100):
+            live()
+        assert held() == before
+        # The last connections end when the stack's thread has heard of it.
+        watched = stack.reactor._handlers
+        deadline = time.monotonic() + PATIENCE_S
+        while len(watched) > 1:
+            assert time.monotonic() < deadline, f"{len(watched)} descriptors are still watched"
+            time.sleep(0.005)
