@@ -94,6 +94,13 @@ def set_multicast_interface(sock: socket.socket, interface: int, source: str | N
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
 
 
+def set_sizes_and_broadcast(sock: socket.socket, receive: int | None, send: int | None, broadcast: bool) -> None:
+    """Set the sizes of buffers, None leaves them to the system, and whether broadcast may be sent."""
+    for option, value in ((socket.SO_RCVBUF, receive), (socket.SO_SNDBUF, send), (socket.SO_BROADCAST, int(broadcast))):
+        if value is not None:
+            sock.setsockopt(socket.SOL_SOCKET, option, value)
+
+
 def set_multicast_scope(sock: socket.socket, scope: int) -> None:
     """Set the TTL or hop limit of multicast datagrams."""
     option = socket.IPV6_MULTICAST_HOPS if sock.family == socket.AF_INET6 else socket.IP_MULTICAST_TTL

@@ -88,6 +88,7 @@ def _prepare(sock: socket.socket, host: str, options: Choices) -> int:
     if interface:
         kernel.set_multicast_interface(sock, interface)
     kernel.set_multicast_scope(sock, options.scope)
+    kernel.set_sizes_and_broadcast(sock, options.receive_buffer, options.send_buffer, options.broadcast)
     kernel.set_loopback(sock, options.loopback)
     return interface
 

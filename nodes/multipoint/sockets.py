@@ -237,6 +237,18 @@ class MultipointSocket:
             if sock:
                 kernel.set_multicast_interface(sock, index)
 
+    def set_sizes_and_broadcast(self, **chosen: int) -> None:
+        """Choose the fields of ``Choices`` named; the kernel's socket gets them now, or when it is made."""
+        with self.stack.lock:
+            self.check_open()
+            for name, value in chosen.items():
+                setattr(self.options, name, value)
+            sock, options = self.data_socket(), self.options
+            if sock:
+                kernel.set_sizes_and_broadcast(
+                    sock, options.receive_buffer, options.send_buffer, bool(options.broadcast)
+                )
+
     def set_loopback(self, is_on: bool) -> None:
         """Say whether this socket receives what this host sends to the session (IO-08 to IO-11, D-48)."""
         if self.kind and self.kind.provider.is_data_rooted:

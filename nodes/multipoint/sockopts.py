@@ -68,6 +68,15 @@ def _flag(name: str) -> Option:
     return Option(lambda sock: _packed(int(getattr(sock.options, name))), store)
 
 
+def _size(name: str) -> Option:
+    """A buffer's size; 0 as long as it is left to the system."""
+
+    def store(sock: MultipointSocket, value: bytes) -> None:
+        sock.set_sizes_and_broadcast(**{name: max(_number(value), 0)})
+
+    return Option(lambda sock: _packed(getattr(sock.options, name) or 0), store)
+
+
 def _milliseconds(name: str) -> Option:
     def load(sock: MultipointSocket) -> bytes:
         return _packed(round((getattr(sock.options, name) or 0) * 1000))
@@ -132,7 +141,12 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
     constants.SOL_SOCKET: {
         constants.SO_REUSEADDR: _flag("reuse_address"),
         constants.SO_EXCLUSIVEADDRUSE: _flag("exclusive_address"),
-        constants.SO_BROADCAST: _flag("broadcast"),
+        constants.SO_BROADCAST: Option(
+            lambda sock: _packed(int(sock.options.broadcast)),
+            lambda sock, value: sock.set_sizes_and_broadcast(broadcast=int(_number(value) != 0)),
+        ),
+        constants.SO_RCVBUF: _size("receive_buffer"),
+        constants.SO_SNDBUF: _size("send_buffer"),
         constants.SO_CONDITIONAL_ACCEPT: Option(
             lambda sock: _packed(int(sock.options.conditional_accept)), _set_conditional_accept
         ),

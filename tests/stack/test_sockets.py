@@ -13,7 +13,7 @@ from tests.stack.people import CONFERENCE_ROOT, LEAF, ROOT, Meanwhile
 from multipoint import constants as c
 from multipoint import winsock as ws
 from multipoint.catalogue import CATALOGUE, Entry
-from multipoint.layouts import LINGER, SOCKADDR_IN6, WSADATA, WSAPROTOCOL_INFO
+from multipoint.layouts import LINGER, SOCKADDR_IN6, WSABUF, WSADATA, WSAPROTOCOL_INFO
 from multipoint.values import Ref, Settings, sockaddr
 
 GROUP = sockaddr("239.1.2.3", 6000)
@@ -236,7 +236,7 @@ def test_group_lives_as_long_as_a_member(dialect: str) -> None:
     assert failure(ws.WSASocket(c.AF_INET, 0, 302, None, group, LEAF)) == c.WSAEINVAL
 
 
-@pytest.mark.requirement("AC-28", "AC-19", "AC-21")
+@pytest.mark.requirement("AC-28", "AC-19", "AC-21", "AC-23")
 @pytest.mark.parametrize(("g", "has_group"), [(0, False), (c.SG_UNCONSTRAINED_GROUP, True), (4711, False)])
 @isolated
 def test_condition_function_may_name_a_group(g: int, has_group: bool) -> None:
@@ -395,6 +395,53 @@ def test_options_that_are_kept() -> None:
     assert ws.bind(root, ANYWHERE, 16) == ws.listen(root, 5) == 0
     assert number(root, c.SO_ACCEPTCONN) == 1
     assert failure(ws.setsockopt(root, c.SOL_SOCKET, c.SO_CONDITIONAL_ACCEPT, bytes(4), 4)) == c.WSAEINVAL
+
+
+@pytest.mark.requirement("SK-24", "SK-34")
+@pytest.mark.parametrize("protocol", [17, 301, 302, 303])
+@isolated
+def test_connecting_chooses_whom_a_plain_socket_talks_to(protocol: int) -> None:
+    start()
+    s, peer = a_socket(LEAF, protocol), ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
+    assert ws.bind(peer, ANYWHERE, 16) == 0
+    name = sockaddr(*name_of(peer))
+    if protocol >= 302:
+        assert failure(ws.connect(s, name, 16)) == c.WSAEOPNOTSUPP
+        assert failure(ws.WSAConnect(s, name, 16, None, None, None, None)) == c.WSAEOPNOTSUPP
+        return
+    assert ws.WSAConnect(s, name, 16, WSABUF(1, b"x"), None, None, None) == 0
+    found = bytearray(16)
+    assert ws.getpeername(s, found, Ref(16)) == 0
+    assert ws.address(found) == name_of(peer)
+    assert ws.send(s, b"hello", 5, 0) == 5
+    assert ws.recvfrom(peer, bytearray(9), 9, 0, found, Ref(16)) == 5
+    assert ws.address(found)[1] == name_of(s)[1]
+
+
+@pytest.mark.requirement("SK-35", "SK-26")
+@isolated
+def test_options_that_the_kernel_carries_out() -> None:
+    start()
+    s, peer = a_socket(LEAF, 17), ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
+    assert ws.bind(peer, sockaddr("0.0.0.0", 6000), 16) == 0
+    everybody = sockaddr("127.255.255.255", 6000)
+    assert failure(ws.sendto(s, b"all", 3, 0, everybody, 16)) == c.WSAEACCES
+    switch(s, c.SO_BROADCAST)
+    assert number(s, c.SO_BROADCAST) == 1
+    assert ws.sendto(s, b"all", 3, 0, everybody, 16) == 3
+    assert ws.recv(peer, bytearray(9), 9, 0) == 3
+    for option in (c.SO_RCVBUF, c.SO_SNDBUF):
+        switch(s, option, 30_000)
+        assert number(s, option) == 30_000
+    # So small a buffer holds few messages.
+    switch(peer, c.SO_RCVBUF, 1)
+    assert ws.ioctlsocket(peer, c.FIONBIO, Ref(1)) == 0
+    for _ in range(100):
+        assert ws.sendto(s, bytes(1000), 1000, 0, sockaddr("127.0.0.1", 6000), 16) == 1000
+    received = 0
+    while ws.recv(peer, bytearray(1000), 1000, 0) == 1000:
+        received += 1
+    assert received < 100
 
 
 @pytest.mark.requirement("SK-23")
