@@ -111,6 +111,30 @@ def test_wrong_flows_have_codes_of_their_own_from_the_ioctl_and_one_from_a_join(
         assert rate(s) == 500
 
 
+@pytest.mark.requirement("QS-17", "QS-18", "QS-19", "QS-26")
+@isolated
+def test_what_a_flow_has_to_say() -> None:
+    start()
+    s = a_bound()
+    for wrong in (
+        sending(1000, PeakBandwidth=999),
+        sending(1000, MinimumPolicedSize=0),
+        sending(ALL),
+        QOS.of(NOTHING, a_flow(ALL, c.SERVICETYPE_GUARANTEED)),
+    ):
+        assert set_qos(s, wrong) == c.WSA_QOS_EFLOWSPEC
+    for right in (
+        sending(1000, PeakBandwidth=1000, MinimumPolicedSize=1),
+        sending(ALL, c.SERVICETYPE_BESTEFFORT),
+        QOS.of(NOTHING, a_flow(ALL)),
+    ):
+        assert set_qos(s, right) == 0
+    # QS-26: without a rate nothing holds back.
+    group = a_group_socket(qos=sending(ALL, c.SERVICETYPE_NETWORK_CONTROL, TokenBucketSize=1))
+    assert ws.ioctlsocket(group, c.FIONBIO, Ref(1)) == 0
+    assert [ws.send(group, bytes(1000), 1000, 0) for _ in range(5)] == [1000] * 5
+
+
 @pytest.mark.requirement("QS-02", "QS-03", "QS-04")
 @pytest.mark.parametrize("overrides", [True, False])
 @isolated
