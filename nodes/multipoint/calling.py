@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from multipoint import constants, pointers
+from multipoint import constants, pointers, threads
 from multipoint.errors import MultipointError, error
 from multipoint.handles import Process
 from multipoint.sockets import MultipointSocket
@@ -22,8 +22,11 @@ HANDLES = ("s", "hEvent")
 process = Process()
 
 
-def call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Turn an exception into ``failure`` and the thread's last error; refuse before WSAStartup (SU-06, SU-13)."""
+def call(failure: R, *, may_nest: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turn an exception into ``failure`` and the thread's last error; refuse before WSAStartup (SU-06, SU-13).
+
+    ``may_nest``: also with version 1.x inside a blocking call or a callback (DI-08).
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         numbers = _numbers(function)
@@ -32,6 +35,8 @@ def call(failure: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 _ = process.stack
+                if not may_nest and threads.current().is_busy:
+                    process.check_nesting()
                 for at in numbers:
                     if at < len(args) and not isinstance(args[at], int):
                         raise error(constants.WSAEFAULT, "is no number", parameter=at)

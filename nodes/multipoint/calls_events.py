@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from multipoint import constants, pointers
+from multipoint import constants, pointers, threads
 from multipoint.calling import call, process
 from multipoint.constants import (
     SOCKET_ERROR,
     WSA_INFINITE,
     WSA_INVALID_EVENT,
     WSA_MAXIMUM_WAIT_EVENTS,
-    WSA_WAIT_EVENT_0,
     WSA_WAIT_FAILED,
+    WSA_WAIT_IO_COMPLETION,
     WSA_WAIT_TIMEOUT,
 )
 from multipoint.errors import MultipointError, error
 from multipoint.layouts import WSANETWORKEVENTS
-from multipoint.signals import Signal, wait_for_all, wait_for_any
+from multipoint.signals import Signal, all_set, first_set, wait_for
 
 
 @call(WSA_INVALID_EVENT)
@@ -77,7 +77,7 @@ def WSAEnumNetworkEvents(s: int, hEventObject: int | None, lpNetworkEvents: WSAN
 def WSAWaitForMultipleEvents(
     cEvents: int, lphEvents: Sequence[int], fWaitAll: bool, dwTimeout: int, fAlertable: bool
 ) -> int:
-    """Wait until one, or all, of up to 64 event objects are signalled. Completion routines are not there yet."""
+    """Wait until one, or all, of up to 64 event objects are signalled, or, alertable, completion routines have run."""
     handles = list(lphEvents[:cEvents])
     if not 1 <= cEvents <= WSA_MAXIMUM_WAIT_EVENTS or len(handles) < cEvents:
         raise error(constants.WSA_INVALID_PARAMETER, "1 to 64 event objects", count=cEvents)
@@ -85,5 +85,18 @@ def WSAWaitForMultipleEvents(
         raise error(constants.WSA_INVALID_PARAMETER, "an event object comes twice")
     signals = [process.events.get(handle) for handle in handles]
     timeout_s = None if dwTimeout == WSA_INFINITE else dwTimeout / 1000
-    index = wait_for_all(signals, timeout_s) if fWaitAll else wait_for_any(signals, timeout_s)
-    return WSA_WAIT_TIMEOUT if index is None else WSA_WAIT_EVENT_0 + index
+    answer = wait_for(timeout_s, lambda: _alert(fAlertable) or _signalled(signals, fWaitAll))
+    if answer is None:
+        return WSA_WAIT_TIMEOUT
+    if answer == WSA_WAIT_IO_COMPLETION:
+        threads.current().run_routines()
+    return answer
+
+
+def _alert(is_alertable: bool) -> int | None:
+    return WSA_WAIT_IO_COMPLETION if is_alertable and threads.current().is_alerted else None
+
+
+def _signalled(signals: Sequence[Signal], wants_all: bool) -> int | None:
+    """Return what a wait for these ends with, None if it goes on (EV-04)."""
+    return all_set(signals) if wants_all else first_set(signals)

@@ -1,9 +1,14 @@
 """Winsock-shaped: options and ioctls. May not know: which there are (``sockopts``, ``ioctls``)."""
 
+import contextlib
+
 from multipoint import constants, ioctls, pointers, sockopts
 from multipoint.calling import call, process
+from multipoint.calls_overlapped import begin
 from multipoint.constants import SOCKET_ERROR
 from multipoint.errors import error
+from multipoint.overlapped import WSAOVERLAPPED, CompletionRoutine
+from multipoint.sockets import MultipointSocket
 from multipoint.values import Readable, Ref
 
 
@@ -46,18 +51,29 @@ def WSAIoctl(
     lpvOutBuffer: bytearray | None,
     cbOutBuffer: int,
     lpcbBytesReturned: Ref[int] | None,
-    lpOverlapped: None,
-    lpCompletionRoutine: None,
+    lpOverlapped: WSAOVERLAPPED | None,
+    lpCompletionRoutine: CompletionRoutine | None,
 ) -> int:
-    """Carry out an ioctl; overlapped ones are not there yet, so both last parameters are None."""
+    """Carry out an ioctl; overlapped, its outcome is told as that of any operation (IO-06)."""
     sock = process.sockets.get(s)
     if not isinstance(lpcbBytesReturned, Ref):
         raise pointers.bad_pointer("lpcbBytesReturned")
-    answer = ioctls.control(sock, dwIoControlCode, bytes(pointers.read_memory(lpvInBuffer, cbInBuffer)))
-    room = pointers.write_memory(lpvOutBuffer, cbOutBuffer) if answer else memoryview(b"")
-    lpcbBytesReturned.value = len(answer)
+    given = bytes(pointers.read_memory(lpvInBuffer, cbInBuffer))
+    operation = begin(sock, lpOverlapped, lpCompletionRoutine)
+    with operation.failing() if operation else contextlib.nullcontext():
+        _control(sock, dwIoControlCode, given, lpvOutBuffer, cbOutBuffer, lpcbBytesReturned)
+    if operation:
+        operation.finish(0, lpcbBytesReturned.value)
+    return 0
+
+
+def _control(
+    sock: MultipointSocket, code: int, given: bytes, out: bytearray | None, size: int, count: Ref[int]
+) -> None:
+    answer = ioctls.control(sock, code, given)
+    room = pointers.write_memory(out, size) if answer else memoryview(b"")
+    count.value = len(answer)
     if len(room) < len(answer):
         raise error(constants.WSAEFAULT, "the output buffer is too small", needed=len(answer))
     if answer:
         room[: len(answer)] = answer
-    return 0

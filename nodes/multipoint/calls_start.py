@@ -3,10 +3,10 @@
 import errno
 from collections.abc import Sequence
 
-from multipoint import catalogue, constants, pointers
+from multipoint import catalogue, constants, pointers, threads
 from multipoint.calling import call, process
 from multipoint.constants import SOCKET_ERROR
-from multipoint.dialects import negotiate
+from multipoint.dialects import negotiate, nested_code
 from multipoint.errors import error
 from multipoint.layouts import WSADATA
 from multipoint.values import Ref, Settings
@@ -18,6 +18,8 @@ START_CODES = {errno.EMFILE: constants.WSAEPROCLIM, errno.ENFILE: constants.WSAE
 
 def WSAStartup(wVersionRequested: int, lpWSAData: WSADATA | None, *, settings: Settings | None = None) -> int:
     """Start the stack, or count one more user of it; return 0 or the error itself. ``settings`` is our addition."""
+    if process.is_started and threads.current().is_busy and nested_code(process.stack.dialect, process.version):
+        return constants.WSAEINPROGRESS
     if not isinstance(wVersionRequested, int):
         return constants.WSAEFAULT
     version = negotiate(wVersionRequested)
@@ -29,6 +31,7 @@ def WSAStartup(wVersionRequested: int, lpWSAData: WSADATA | None, *, settings: S
         process.start(settings)
     except OSError as reason:
         return START_CODES.get(reason.errno or 0, constants.WSASYSNOTREADY)
+    process.version = version
     lpWSAData.wVersion, lpWSAData.wHighVersion = version, HIGHEST
     lpWSAData.szDescription, lpWSAData.szSystemStatus = "multipoint", "Running"
     return 0

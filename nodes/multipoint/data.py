@@ -4,6 +4,7 @@ May not know: whether datagrams are plain or sealed, what a session is.
 """
 
 import contextlib
+import functools
 import select
 import time
 from abc import abstractmethod
@@ -15,6 +16,7 @@ from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NONE, NetworkEvent
 from multipoint.flowing import FlowSocket
 from multipoint.kinds import JoinRole
+from multipoint.pending import Pending
 from multipoint.reactor import READABLE, WRITABLE
 from multipoint.values import Address
 from multipoint.wire import Endpoint
@@ -87,9 +89,11 @@ class DataSocket(FlowSocket):
         self.check_receive(flags)
         deadline = self._deadline(self.options.receive_timeout_s)
         while True:
-            message = self._next(is_peek=bool(flags & constants.MSG_PEEK))
+            message = self.next_message(is_peek=bool(flags & constants.MSG_PEEK))
             if message is not None:
                 return cut(message, size)
+            if not self.is_blocking:
+                raise WouldBlock(constants.WSAEWOULDBLOCK, "no message is here")
             self._wait(select.POLLIN, deadline, lambda: bool(self.inbox) or self.ended is not None)
 
     @property
@@ -102,13 +106,13 @@ class DataSocket(FlowSocket):
                 return False
         return bool(self.inbox)
 
-    def _next(self, is_peek: bool) -> Message | None:
-        """Return the next message, None to wait for one. Raises how the data plane ended, WouldBlock."""
+    def next_message(self, is_peek: bool) -> Message | None:
+        """Return the next message, None to wait for one. Raises how the data plane ended."""
         try:
             if is_peek or self.inbox:
                 with self.stack.lock:
                     if self.is_readable:
-                        return self.inbox[0] if is_peek else self._pop()
+                        return self.inbox[0] if is_peek else self.pop()
                 raise BlockingIOError
             return self.take_now()
         except BlockingIOError:
@@ -119,7 +123,8 @@ class DataSocket(FlowSocket):
         finally:
             self._reenable_read()
 
-    def _pop(self) -> Message:
+    def pop(self) -> Message:
+        """Take the first message out of the inbox; the lock is held."""
         message = self.inbox.popleft()
         self.note_room()
         return message
@@ -128,12 +133,10 @@ class DataSocket(FlowSocket):
         """A message was taken from the inbox; the lock is held."""
 
     def _check_end(self) -> None:
-        """Nothing is here: raise how the data plane ended, or WouldBlock; return to wait."""
+        """Nothing is here: raise how the data plane ended; return to wait."""
         self.check_open()
         if self.ended is not None:
             raise error(self.ended or constants.WSAEDISCON, "the session has ended")
-        if not self.is_blocking:
-            raise WouldBlock(constants.WSAEWOULDBLOCK, "no message is here")
 
     def check_receive(self, flags: int) -> None:
         """Raise what keeps a receive from beginning."""
@@ -165,10 +168,10 @@ class DataSocket(FlowSocket):
                 raise
             except OSError as reason:
                 raise self.translated(reason) from reason
-        self._check_send(data)
+        self.check_send(data)
         deadline = self._deadline(self.options.send_timeout_s)
         if not self.conforms(len(data), deadline):
-            self._check_send(data)
+            self.check_send(data)
             return len(data)
         while True:
             try:
@@ -189,7 +192,8 @@ class DataSocket(FlowSocket):
         """Tell whether the data plane has ended."""
         return self.ended is not None
 
-    def _check_send(self, data: Buffer) -> None:
+    def check_send(self, data: Buffer) -> None:
+        """Raise what keeps the socket from sending this."""
         self.check_open()
         if self.is_send_shut:
             raise error(constants.WSAESHUTDOWN, "sending was shut down")
@@ -208,6 +212,23 @@ class DataSocket(FlowSocket):
         if (how, self.role) in ((constants.SD_SEND, RECEIVER_ONLY), (constants.SD_RECEIVE, SENDER_ONLY)):
             raise error(constants.WSAEINVAL, "the socket has no such direction", how=how, role=self.role.name)
 
+    # Overlapped
+
+    @functools.cached_property
+    def pending(self) -> Pending:
+        """Overlapped operations that wait."""
+        return Pending(self)
+
+    def flush(self) -> None:
+        """Drop messages that are held back, as if they had been sent (IO-18)."""
+        super().flush()
+        with self.stack.lock:
+            self.pending.flush()
+
+    def cancel_pending(self) -> None:
+        """End overlapped operations (CL-24)."""
+        self.pending.cancel()
+
     # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet
 
     def attend(self) -> None:
@@ -216,14 +237,17 @@ class DataSocket(FlowSocket):
         if descriptor is None:
             return
         wants_read = NetworkEvent.READ in self.memory.mask & self.memory.possible and not self.inbox
-        events = (READABLE if wants_read and not self.is_receive_shut else 0) | (WRITABLE if self._lacks_room else 0)
+        wants_read = (wants_read or self.pending.wants_data) and not self.is_receive_shut
+        wants_room = self._lacks_room or self.pending.wants_room
+        events = (READABLE if wants_read else 0) | (WRITABLE if wants_room else 0)
         if events:
             self.stack.reactor.watch(descriptor, events, self._ready)
         else:
             self.stack.reactor.unwatch(descriptor)
 
     def note_data(self) -> None:
-        """Tell the event memory whether data is here."""
+        """Give data that is here to who waits for it, and tell the event memory whether there is more."""
+        self.pending.serve()
         self.record(self.memory.tell(NetworkEvent.READ, self.is_readable))
         self.attend()
 
@@ -236,12 +260,13 @@ class DataSocket(FlowSocket):
         self.memory.tell(NetworkEvent.READ, self.is_readable if code == 0 else False)
         self.ended = code
         self.release_flows()
+        self.pending.serve()
         self.record(self.memory.close(code))
         self.attend()
         self.wake()
 
     def _ready(self, events: int) -> None:
-        if events & WRITABLE:
+        if events & WRITABLE and self._lacks_room:
             self._lacks_room = False
             self.record(self.memory.tell(NetworkEvent.WRITE, True))
         self.note_data()

@@ -182,16 +182,13 @@ class FlowSocket(MultipointSocket):
             while True:
                 fate, when = self.quality.offer(size, time.monotonic())
                 if fate is not Fate.HOLD:
-                    return self._let_go(fate, size)
+                    return self.let_go(fate, size)
                 if not self.is_blocking:
                     self._tell_room_at(when)
                     raise WouldBlock(constants.WSAEWOULDBLOCK, "no tokens to send")
                 if deadline is not None and when > deadline:
                     raise error(constants.WSAETIMEDOUT, "no tokens in time")
-                self.changed.wait(max(0.0, when - time.monotonic()))
-                if self.is_closed:
-                    raise error(constants.WSAEINTR, "the socket was closed during the call")
-                if self._flushes != flushes or self.has_ended:
+                if self.wait_until(lambda: self._flushes != flushes or self.has_ended or None, when - time.monotonic()):
                     return False
 
     @property
@@ -199,7 +196,8 @@ class FlowSocket(MultipointSocket):
         """Tell whether nothing can be sent any more."""
         return False
 
-    def _let_go(self, fate: Fate, size: int) -> bool:
+    def let_go(self, fate: Fate, size: int) -> bool:
+        """Mark what is sent next as its fate says; False if it is dropped. Raises WSAEMSGSIZE (QS-30)."""
         if fate is Fate.TOO_LONG:
             raise error(constants.WSAEMSGSIZE, "longer than the flow allows", length=size)
         own = PRIORITIES.get(self.quality.sending_service, BEST_EFFORT)

@@ -8,6 +8,7 @@ import threading
 from typing import Generic, TypeVar
 
 from multipoint import constants, forks
+from multipoint.dialects import nested_code
 from multipoint.errors import error
 from multipoint.signals import Signal
 from multipoint.sockets import MultipointSocket
@@ -61,6 +62,8 @@ class Process:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._starts = 0
+        # What WSAStartup granted last (low byte: major).
+        self.version = 0
         self._stack: Stack | None = None
         self.sockets: Table[MultipointSocket] = Table(constants.WSAENOTSOCK)
         self.events: Table[Signal] = Table(constants.WSA_INVALID_HANDLE)
@@ -81,11 +84,22 @@ class Process:
             raise error(constants.WSANOTINITIALISED, "WSAStartup comes first")
         return self._stack
 
+    @property
+    def is_started(self) -> bool:
+        """Tell whether the stack is in use."""
+        return self._stack is not None
+
     def start(self, settings: Settings | None) -> None:
         """Start, or count one more user; the settings of the first one hold."""
         with self._lock:
             self._stack = self._stack or Stack(settings)
             self._starts += 1
+
+    def check_nesting(self) -> None:
+        """Raise WSAEINPROGRESS where a thread that is in a call or a callback may make no other (DI-08, D-47)."""
+        code = nested_code(self.stack.dialect, self.version)
+        if code:
+            raise error(code, "the thread is in a blocking call or a callback")
 
     def clean_up(self) -> None:
         """Count one user less; the last one ends everything (SU-08, SU-09, SU-12)."""

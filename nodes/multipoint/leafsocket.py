@@ -71,6 +71,7 @@ class LeafSocket(SessionSocket):
             self.check_idle()
             self.check_join(request.role)
             self.check_caller_data(request.caller_data)
+            self.check_may_block()
             self._core.check_join()
             root = self.check_target(address)
             with self.overriding(request, root.host):
@@ -107,10 +108,25 @@ class LeafSocket(SessionSocket):
             self._failed.pump()
 
     def _wait_for_root(self) -> "LeafSocket":
-        code = self.wait_until(lambda: self._join_code)
+        try:
+            code = self.wait_until(lambda: self._join_code, is_alertable=True)
+        except MultipointError:
+            if not self.is_closed:
+                self._withdraw()
+            raise
         if code:
             raise error(code, "did not join")
         return self
+
+    def _withdraw(self) -> None:
+        """Take back the question: the blocking call was cancelled, the leaf may ask again (JL-73)."""
+        assert self._connection
+        connection, self._connection, self._request = self._connection, None, None
+        connection.on_event = lambda _: None
+        # An orderly end would keep the two ports from connecting again for as long as it takes.
+        connection.link.abort(time.monotonic())
+        connection.pump()
+        self._core.failed()
 
     def _finish_join(self, code: int, callee_data: bytes = b"") -> None:
         request, self._request = self._request, None

@@ -149,10 +149,6 @@ class LegSocket(PartingSocket):
             self.connection.pump()
         return len(data)
 
-    def check_idle(self) -> None:
-        """Raise WSAENOTSOCK if closed."""
-        self.check_open()
-
     def check_joined(self) -> None:
         """Raise WSAENOTCONN before the join is complete."""
         if self.member is None:

@@ -22,10 +22,6 @@ class PartingSocket(DataSocket):
     parting: tuple[Connection, ...] = ()
 
     @abstractmethod
-    def check_idle(self) -> None:
-        """Raise WSAENOTSOCK if closed, WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
-
-    @abstractmethod
     def check_joined(self) -> None:
         """Raise WSAENOTCONN if there is no session to end."""
 
@@ -45,6 +41,7 @@ class PartingSocket(DataSocket):
             if how != constants.SD_RECEIVE and not self.is_send_shut:
                 self.is_send_shut = True
                 self.part(data or b"")
+            self.pending.serve()
             self.attend()
 
     def receive_disconnect(self, room: int | None) -> bytes:
@@ -56,6 +53,7 @@ class PartingSocket(DataSocket):
             if room is not None and room < len(self.disconnect_data):
                 raise error(constants.WSAEFAULT, "no room for the disconnect data", needed=len(self.disconnect_data))
             self.is_receive_shut = True
+            self.pending.serve()
             self.attend()
             return self.disconnect_data
 

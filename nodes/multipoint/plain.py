@@ -271,6 +271,7 @@ class PlainSocket(DataSocket):
                 raise error(constants.WSAENOPROTOOPT, "a group takes no disconnect data")
             self.is_receive_shut |= how != constants.SD_SEND
             self.is_send_shut |= how != constants.SD_RECEIVE
+            self.pending.serve()
             self.attend()
 
     def receive_disconnect(self, room: int | None) -> bytes:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from multipoint import binding, constants, kernel
+from multipoint import binding, constants, kernel, threads
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
@@ -162,7 +162,8 @@ class RootedSocket(PartingSocket):
             caller = self._caller(link)
             self._deciding = link
         try:
-            verdict = condition(caller)
+            with threads.current().in_callback():
+                verdict = condition(caller)
         finally:
             with self.stack.lock:
                 self._deciding = None

@@ -64,6 +64,7 @@ class RootSocket(SessionSocket):
             self.check_idle()
             self.check_join(request.role)
             self.check_caller_data(request.caller_data)
+            self.check_may_block()
             self._core.check_invitation()
             leaf = self.check_target(address)
             self._core.check_leaf(leaf)
@@ -97,7 +98,13 @@ class RootSocket(SessionSocket):
         return leg
 
     def _wait_for(self, leg: LegSocket) -> LegSocket:
-        code = self.wait_until(lambda: leg.join_code)
+        try:
+            code = self.wait_until(lambda: leg.join_code, is_alertable=True)
+        except MultipointError:
+            # JL-73: cancelled. A c_root that was closed has dealt with the leg.
+            if not leg.is_closed:
+                leg.close()
+            raise
         if code:
             leg.close()
             raise error(code, "the leaf did not join")

@@ -43,17 +43,29 @@ class Signal:
         self._is_set = False
 
 
+def announce() -> None:
+    """Let every wait look again: something else than an event object has changed."""
+    with _changed:
+        _changed.notify_all()
+
+
+def first_set(signals: Sequence[Signal]) -> int | None:
+    """Return the lowest index of a set signal."""
+    return next((index for index, signal in enumerate(signals) if signal.is_set), None)
+
+
+def all_set(signals: Sequence[Signal]) -> int | None:
+    """Return 0 if all are set together (EV-04)."""
+    return 0 if all(signal.is_set for signal in signals) else None
+
+
 def wait_for_any(signals: Sequence[Signal], timeout_s: float | None) -> int | None:
     """Return the lowest index of a set signal, waiting at most ``timeout_s``; None when the time is over."""
-    return _wait(timeout_s, lambda: next((i for i, signal in enumerate(signals) if signal.is_set), None))
+    return wait_for(timeout_s, lambda: first_set(signals))
 
 
-def wait_for_all(signals: Sequence[Signal], timeout_s: float | None) -> int | None:
-    """Return 0 once all are set together; None when the time is over (EV-04)."""
-    return _wait(timeout_s, lambda: 0 if all(signal.is_set for signal in signals) else None)
-
-
-def _wait(timeout_s: float | None, question: Callable[[], int | None]) -> int | None:
+def wait_for(timeout_s: float | None, question: Callable[[], int | None]) -> int | None:
+    """Return the answer once there is one; None when the time is over. ``question`` is asked at each change."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with _changed:
         while (answer := question()) is None:

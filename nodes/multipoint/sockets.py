@@ -7,16 +7,12 @@ exceptions of ``errors`` with the WSA code in ``code``.
 May not know: which kinds there are; how control connections work.
 """
 
-import os
-import select
 import socket
-import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
-from multipoint import constants, kernel
+from multipoint import constants, kernel, threads
 from multipoint.catalogue import Entry
 from multipoint.choices import Choices
 from multipoint.dialects import join_code
@@ -26,25 +22,23 @@ from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
 from multipoint.signals import Signal
 from multipoint.values import Address, Condition, JoinRequest
+from multipoint.waiting import WaitingSocket
 from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
 
-T = TypeVar("T")
 
-
-class MultipointSocket:
+class MultipointSocket(WaitingSocket):
     """One socket. Each method raises WSAEOPNOTSUPP where the kind of socket has no such call."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
-        self.stack = stack
+        super().__init__(stack)
         self.entry = entry
         self.kind = kind
         self.family = kernel.FAMILIES[entry.family]
         self.max_message = entry.max_message
         self.is_blocking = True
-        self.is_closed = False
         # SK-16: what WSASocket was asked for
         self.is_overlapped = False
         # SK-07; 0 is none
@@ -55,10 +49,6 @@ class MultipointSocket:
         self.memory = EventMemory(possible_events(kind) if kind else NONE)
         self.signal: Signal | None = None
         self.bound: Endpoint | None = None
-        # Notified at each change that a blocking call may wait for.
-        self.changed = threading.Condition(stack.lock)
-        self._waker: int | None = None
-        self._waiters = 0
         stack.sockets.add(self)
 
     # Life
@@ -74,12 +64,12 @@ class MultipointSocket:
         """Be of no use in a forked child; what the parent's socket holds is the parent's."""
         self.is_closed = True
         self.signal = None
-        self.changed = threading.Condition(self.stack.lock)
+        self.forget_waiters()
 
     def close(self) -> None:
         """Close the descriptor; what that ends depends on the kind (A.2). Closing twice is an error (CL-27)."""
         with self.stack.lock:
-            self.check_open()
+            self.check_idle()
             lingers, seconds = self.options.linger
             if lingers and seconds and not self.is_blocking:
                 raise WouldBlock(constants.WSAEWOULDBLOCK, "lingering would block")
@@ -88,6 +78,7 @@ class MultipointSocket:
             self.signal = None
             self.stack.socket_groups.leave(self.group_id)
             self.release_flows()
+            self.cancel_pending()
             self._end(is_abortive=lingers and not seconds)
             self.wake()
             if lingers and seconds:
@@ -103,8 +94,12 @@ class MultipointSocket:
             self.is_closed = True
             self.memory.forget()
             self.release_flows()
+            self.cancel_pending()
             self._end(is_abortive=True)
             self.wake()
+
+    def cancel_pending(self) -> None:
+        """End overlapped operations that wait (CL-24, SU-10)."""
 
     def linger(self, seconds: float) -> None:
         """Wait for the graceful end of a socket that was just closed, if there is somebody to wait for (CL-22)."""
@@ -118,14 +113,8 @@ class MultipointSocket:
         self.release_flows()
         self.stack.sockets.discard(self)
 
-    def check_open(self) -> None:
-        """Raise WSAENOTSOCK if the socket is closed."""
-        if self.is_closed:
-            self.stack.check_own()
-            raise error(constants.WSAENOTSOCK, "the socket is closed")
-
     def check_idle(self) -> None:
-        """Raise WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
+        """Raise WSAENOTSOCK if closed, WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
         self.check_open()
 
     # What kinds of sockets do
@@ -145,6 +134,11 @@ class MultipointSocket:
     def accept(self, condition: Condition | None = None) -> "MultipointSocket":
         """Return the socket for the next request that the condition function lets in (AC-10, AC-19)."""
         raise self._not_here("accept")
+
+    def check_may_block(self) -> None:
+        """Raise WSAEINPROGRESS for a blocking join inside a routine that has interrupted one (JL-74)."""
+        if self.is_blocking:
+            threads.current().check_may_block()
 
     def check_join(self, flags: int) -> JoinRole:
         """Return the role that the flags of a join mean; raises what steps 3 to 5 of JL-16 say."""
@@ -338,47 +332,6 @@ class MultipointSocket:
     def attend(self) -> None:
         """Watch, or stop watching, what the registered events need to be known."""
 
-    # Waiting
-
-    def wake(self) -> None:
-        """Let every blocking call on this socket look again."""
-        self.changed.notify_all()
-        if self._waker is not None:
-            os.eventfd_write(self._waker, 1)
-
-    def wait_until(self, question: Callable[[], T | None], timeout_s: float | None = None) -> T | None:
-        """Return the answer once there is one; None when the time is over. Raises WSAEINTR if closed (CL-25)."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while (answer := question()) is None:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return None
-            self.changed.wait(left)
-            if self.is_closed:
-                raise self.closed_elsewhere()
-        return answer
-
-    def wait_for_kernel(
-        self, descriptor: int | None, events: int, timeout_s: float | None, is_over: Callable[[], bool]
-    ) -> bool:
-        """Wait for the kernel's socket or for ``wake``, unless ``is_over`` already; False when the time is over."""
-        with self.stack.lock:
-            self.check_open()
-            if is_over():
-                return True
-            if self._waker is None:
-                self._waker = self._new_waker()
-            waker = self._waker
-            self._waiters += 1
-        try:
-            poll = select.poll()
-            poll.register(waker, select.POLLIN)
-            if descriptor is not None:
-                poll.register(descriptor, events)
-            return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
-        finally:
-            self._stop_waiting()
-
     # Helpers for the kinds
 
     def translated(self, reason: OSError, code_of: Callable[[int | None], int] = from_kernel) -> MultipointError:
@@ -389,16 +342,6 @@ class MultipointSocket:
             return self.closed_elsewhere()
         return error(code_of(reason.errno), str(reason))
 
-    def closed_elsewhere(self) -> MultipointError:
-        """Return the error of a call whose socket another thread has closed (CL-25, DI-12)."""
-        return error(self.stack.dialect.closed_elsewhere, "the socket was closed during the call")
-
-    def _new_waker(self) -> int:
-        try:
-            return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        except OSError as reason:
-            raise self.translated(reason) from reason
-
     def _bind(self, address: Endpoint) -> None:
         raise self._not_here("bind")
 
@@ -408,10 +351,3 @@ class MultipointSocket:
     def _not_here(self, call: str) -> MultipointError:
         self.check_open()
         return error(constants.WSAEOPNOTSUPP, f"this kind of socket has no {call}")
-
-    def _stop_waiting(self) -> None:
-        with self.stack.lock:
-            self._waiters -= 1
-            if self._waiters == 0 and self._waker is not None:
-                os.close(self._waker)
-                self._waker = None

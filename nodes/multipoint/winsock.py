@@ -9,7 +9,8 @@ May not know: how anything works; the sockets of ``sockets`` are the real thing.
 """
 
 from multipoint import pointers
-from multipoint.calls_data import WSARecv, WSARecvFrom, WSASend, WSASendTo, recv, recvfrom, send, sendto
+from multipoint.calls_blocking import WSACancelBlockingCall, WSAIsBlocking
+from multipoint.calls_data import recv, recvfrom, send, sendto
 from multipoint.calls_ending import WSARecvDisconnect, WSASendDisconnect
 from multipoint.calls_events import (
     WSACloseEvent,
@@ -21,6 +22,7 @@ from multipoint.calls_events import (
     WSAWaitForMultipleEvents,
 )
 from multipoint.calls_options import WSAIoctl, getsockopt, ioctlsocket, setsockopt
+from multipoint.calls_overlapped import WSAGetOverlappedResult, WSARecv, WSARecvFrom, WSASend, WSASendTo
 from multipoint.calls_quality import WSAGetQOSByName
 from multipoint.calls_sockets import (
     ConditionFunction,
@@ -40,13 +42,16 @@ from multipoint.calls_sockets import (
     socket,
 )
 from multipoint.calls_start import WSACleanup, WSAEnumProtocols, WSAGetLastError, WSASetLastError, WSAStartup
+from multipoint.overlapped import WSAOVERLAPPED
 from multipoint.values import Readable, sockaddr
 from multipoint.values import endpoint as _endpoint
 from multipoint.wire import Endpoint
 
 __all__ = [
+    "WSAOVERLAPPED",
     "ConditionFunction",
     "WSAAccept",
+    "WSACancelBlockingCall",
     "WSACleanup",
     "WSACloseEvent",
     "WSAConnect",
@@ -56,8 +61,10 @@ __all__ = [
     "WSAEnumProtocols",
     "WSAEventSelect",
     "WSAGetLastError",
+    "WSAGetOverlappedResult",
     "WSAGetQOSByName",
     "WSAIoctl",
+    "WSAIsBlocking",
     "WSAJoinLeaf",
     "WSARecv",
     "WSARecvDisconnect",
