@@ -51,7 +51,8 @@ class DataSocket(FlowSocket):
     def check_data(self) -> None:
         """Raise what keeps data from flowing at all: not bound, not joined, spent."""
 
-    def data_descriptor(self) -> int | None:
+    @property
+    def kernel_descriptor(self) -> int | None:
         """Return the descriptor of the kernel's socket, None if there is none yet, or any more."""
         sock = None if self.is_closed else self.data_socket()
         return sock.fileno() if sock else None
@@ -69,6 +70,32 @@ class DataSocket(FlowSocket):
                     self.inbox.append(self.take_now())
                     queued += len(self.inbox[-1][0])
             return queued
+
+    # For select (EV-46 to EV-48)
+
+    @property
+    def may_receive(self) -> bool:
+        """Tell whether a receive would end at once: a message is here, or the session has ended."""
+        return self.is_readable or self.ended is not None
+
+    @property
+    def may_send(self) -> bool:
+        """Tell whether a send would end at once, and well."""
+        try:
+            self.check_send(b"")
+        except MultipointError:
+            return False
+        return self.has_room
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether the kernel, or a control connection, takes a message."""
+        descriptor = self.kernel_descriptor
+        if descriptor is None:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        return bool(poll.poll(0))
 
     # Receiving
 
@@ -233,7 +260,7 @@ class DataSocket(FlowSocket):
 
     def attend(self) -> None:
         """Watch for data while FD_READ is selected and none is known, for room after a send that found none."""
-        descriptor = self.data_descriptor()
+        descriptor = self.kernel_descriptor
         if descriptor is None:
             return
         wants_read = NetworkEvent.READ in self.memory.mask & self.memory.possible and not self.inbox
@@ -289,7 +316,7 @@ class DataSocket(FlowSocket):
 
     def _wait(self, events: int, deadline: float | None, is_over: Callable[[], bool]) -> None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        descriptor = self.data_descriptor()
+        descriptor = self.kernel_descriptor
 
         def is_enough() -> bool:
             # Asked under the lock: a data plane that has opened since we looked will not wake us any more.

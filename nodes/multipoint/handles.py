@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from multipoint import constants, forks
 from multipoint.dialects import nested_code
 from multipoint.errors import error
+from multipoint.messages import MessageQueue
 from multipoint.signals import Signal
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
@@ -27,16 +28,19 @@ class Table(Generic[T]):
 
     def __init__(self, unknown: int) -> None:
         self._unknown = unknown
+        # Messages name sockets, and they are posted by the stack's thread.
+        self._lock = threading.Lock()
         self._numbers = itertools.count(FIRST_HANDLE, HANDLE_STEP)
         self._values: dict[int, T] = {}
         self._handles: dict[T, int] = {}
 
     def add(self, value: T) -> int:
         """Return the handle of a value, a new one if it has none yet."""
-        if value not in self._handles:
-            self._handles[value] = next(self._numbers)
-            self._values[self._handles[value]] = value
-        return self._handles[value]
+        with self._lock:
+            if value not in self._handles:
+                self._handles[value] = next(self._numbers)
+                self._values[self._handles[value]] = value
+            return self._handles[value]
 
     def get(self, handle: object) -> T:
         """Return what the handle stands for. Raises WSAENOTSOCK or WSA_INVALID_HANDLE."""
@@ -48,6 +52,11 @@ class Table(Generic[T]):
     def remove(self, handle: int) -> None:
         """Forget a handle."""
         del self._handles[self._values.pop(handle)]
+
+    def lose(self) -> None:
+        """Be empty in a forked child, where the lock may be held by nobody who is there."""
+        self._lock = threading.Lock()
+        self.clear()
 
     def clear(self) -> None:
         """Forget all handles."""
@@ -67,14 +76,15 @@ class Process:
         self._stack: Stack | None = None
         self.sockets: Table[MultipointSocket] = Table(constants.WSAENOTSOCK)
         self.events: Table[Signal] = Table(constants.WSA_INVALID_HANDLE)
+        self.queues: Table[MessageQueue] = Table(constants.WSA_INVALID_HANDLE)
         forks.tell_child(self)
 
     def lose(self) -> None:
         """Be a forked child's: nothing was started here."""
         self._lock = threading.Lock()
         self._starts, self._stack = 0, None
-        self.sockets.clear()
-        self.events.clear()
+        for table in (self.sockets, self.events, self.queues):
+            table.lose()
         forks.tell_child(self)
 
     @property

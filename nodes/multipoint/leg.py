@@ -127,6 +127,11 @@ class LegSocket(PartingSocket):
         if not self._has_chats:
             raise error(constants.WSAEOPNOTSUPP, "side chats are switched off")
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether the control connection takes a chat."""
+        return self.connection is not None and len(self.connection.link.outgoing) <= MAX_UNSENT
+
     def take_now(self) -> Message:
         """Raise BlockingIOError: what has come lies in the inbox."""
         raise BlockingIOError

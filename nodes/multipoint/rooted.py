@@ -122,6 +122,11 @@ class RootedSocket(PartingSocket):
         """Tell whether requests are taken."""
         return self._listener is not None
 
+    @property
+    def may_receive(self) -> bool:
+        """Tell whether a request waits (EV-49), or a message."""
+        return self.door.is_calling or super().may_receive
+
     def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
         if len(self._connections) >= MAX_UNDECIDED or self._unasked_from(peer.host) >= MAX_UNASKED:
             self.stack.count(Cause.CROWDED)

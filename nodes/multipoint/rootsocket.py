@@ -312,6 +312,11 @@ class RootSocket(SessionSocket):
         if not self.is_listening and self._core.session is None:
             raise error(constants.WSAENOTCONN, "there is no session yet")
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether a message would go; without members it is gone at once (DP-27)."""
+        return self._plane is None or super().has_room
+
     def take_now(self) -> Message:
         """Return a message of a member (DP-21)."""
         if self._plane is None:

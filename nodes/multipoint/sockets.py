@@ -10,7 +10,7 @@ May not know: which kinds there are; how control connections work.
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from multipoint import constants, kernel, threads
 from multipoint.catalogue import Entry
@@ -27,6 +27,10 @@ from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
+
+
+# Called under the stack's lock: which socket, which event, its error code.
+Post: TypeAlias = Callable[["MultipointSocket", NetworkEvent, int], None]
 
 
 class MultipointSocket(WaitingSocket):
@@ -47,7 +51,9 @@ class MultipointSocket(WaitingSocket):
         self.role = JoinRole.BOTH
         self.last_error = 0
         self.memory = EventMemory(possible_events(kind) if kind else NONE)
+        # Who is told of events: one of the two, or neither (EV-10).
         self.signal: Signal | None = None
+        self.post: Post | None = None
         self.bound: Endpoint | None = None
         stack.sockets.add(self)
 
@@ -75,7 +81,7 @@ class MultipointSocket(WaitingSocket):
                 raise WouldBlock(constants.WSAEWOULDBLOCK, "lingering would block")
             self.is_closed = True
             self.memory.forget()
-            self.signal = None
+            self.signal = self.post = None
             self.stack.socket_groups.leave(self.group_id)
             self.release_flows()
             self.cancel_pending()
@@ -211,6 +217,21 @@ class MultipointSocket(WaitingSocket):
         """Tell whether a receive would return something; for events and select."""
         return False
 
+    @property
+    def may_receive(self) -> bool:
+        """Tell whether a receive, or an accept, would end at once; for select."""
+        return False
+
+    @property
+    def may_send(self) -> bool:
+        """Tell whether a send would end at once, and well; for select."""
+        return False
+
+    @property
+    def kernel_descriptor(self) -> int | None:
+        """Return the descriptor of the kernel's socket of the data plane, None if there is none yet, or any more."""
+        return None
+
     def set_scope(self, scope: int) -> None:
         """Set how many routed segments multicast data crosses, 0 to 255 (IO-13, D-49)."""
         if not 0 <= scope <= 255:
@@ -297,12 +318,19 @@ class MultipointSocket(WaitingSocket):
 
     def select_events(self, signal: Signal | None, mask: int) -> None:
         """Set ``signal`` when an event of ``mask`` is recorded; mask 0 ends that (EV-09 to EV-12)."""
+        self._register(signal, None, mask)
+
+    def post_events(self, post: Post | None, mask: int) -> None:
+        """Call ``post`` for each event of ``mask``, which is not recorded then (EV-23)."""
+        self._register(None, post, mask)
+
+    def _register(self, signal: Signal | None, post: Post | None, mask: int) -> None:
         with self.stack.lock:
             self.check_open()
-            if mask & ~constants.FD_ALL_EVENTS or (mask and signal is None):
+            if mask & ~constants.FD_ALL_EVENTS or (mask and signal is None and post is None):
                 raise error(constants.WSAEINVAL, "no such events, or no event object", mask=hex(mask))
             self.is_blocking = False
-            self.signal = signal if mask else None
+            self.signal, self.post = (signal, post) if mask else (None, None)
             if self.is_readable:
                 self.memory.tell(NetworkEvent.READ, True)
             self.record(self.memory.select(NetworkEvent(mask)))
@@ -317,9 +345,12 @@ class MultipointSocket(WaitingSocket):
             return self.memory.take()
 
     def record(self, newly: NetworkEvent) -> None:
-        """Set the event object if something was recorded."""
+        """Set the event object if something was recorded, or post what was recorded."""
         if newly and self.signal:
             self.signal.set()
+        elif newly and self.post:
+            for event, code in self.memory.take().items():
+                self.post(self, event, code)
 
     def inherit_from(self, parent: "MultipointSocket") -> None:
         """Take over what a new socket gets from the one it comes from (AC-10, EV-15, JL-45, JL-46)."""
@@ -327,7 +358,7 @@ class MultipointSocket(WaitingSocket):
         self.is_overlapped = parent.is_overlapped
         self.options = parent.options.copy()
         self.memory = parent.memory.inherit(self.memory.possible)
-        self.signal = parent.signal
+        self.signal, self.post = parent.signal, parent.post
 
     def attend(self) -> None:
         """Watch, or stop watching, what the registered events need to be known."""

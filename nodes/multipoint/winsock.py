@@ -21,9 +21,17 @@ from multipoint.calls_events import (
     WSASetEvent,
     WSAWaitForMultipleEvents,
 )
+from multipoint.calls_messages import (
+    WSAGETSELECTERROR,
+    WSAGETSELECTEVENT,
+    WSAAsyncSelect,
+    create_queue,
+    get_message,
+)
 from multipoint.calls_options import WSAIoctl, getsockopt, ioctlsocket, setsockopt
 from multipoint.calls_overlapped import WSAGetOverlappedResult, WSARecv, WSARecvFrom, WSASend, WSASendTo
 from multipoint.calls_quality import WSAGetQOSByName
+from multipoint.calls_select import FD_CLR, FD_ISSET, FD_SET, FD_ZERO, TIMEVAL, fd_set, select
 from multipoint.calls_sockets import (
     ConditionFunction,
     WSAAccept,
@@ -42,15 +50,25 @@ from multipoint.calls_sockets import (
     socket,
 )
 from multipoint.calls_start import WSACleanup, WSAEnumProtocols, WSAGetLastError, WSASetLastError, WSAStartup
+from multipoint.messages import MSG
 from multipoint.overlapped import WSAOVERLAPPED
 from multipoint.values import Readable, sockaddr
 from multipoint.values import endpoint as _endpoint
 from multipoint.wire import Endpoint
 
 __all__ = [
+    "FD_CLR",
+    "FD_ISSET",
+    "FD_SET",
+    "FD_ZERO",
+    "MSG",
+    "TIMEVAL",
+    "WSAGETSELECTERROR",
+    "WSAGETSELECTEVENT",
     "WSAOVERLAPPED",
     "ConditionFunction",
     "WSAAccept",
+    "WSAAsyncSelect",
     "WSACancelBlockingCall",
     "WSACleanup",
     "WSACloseEvent",
@@ -83,6 +101,9 @@ __all__ = [
     "bind",
     "closesocket",
     "connect",
+    "create_queue",
+    "fd_set",
+    "get_message",
     "getpeername",
     "getsockname",
     "getsockopt",
@@ -90,6 +111,7 @@ __all__ = [
     "listen",
     "recv",
     "recvfrom",
+    "select",
     "send",
     "sendto",
     "setsockopt",
