@@ -10,7 +10,8 @@ from multipoint import constants as c
 from multipoint import sockopts, winsock
 
 PAGE = (Path(__file__).parents[3] / "docs" / "winsock-names.md").read_text()
-HELPERS = {"ConditionFunction", "address", "sockaddr"}
+HELPERS = {"ConditionFunction", "address", "create_queue", "get_message", "sockaddr"}
+STRUCTURES = {"MSG", "TIMEVAL", "WSAOVERLAPPED", "fd_set"}
 LEVELS = {"SOL_SOCKET": ("SO_",), "IPPROTO_IP": ("IP_", "MCAST_"), "IPPROTO_IPV6": ("IPV6_",)}
 
 
@@ -31,8 +32,8 @@ OPTIONS = [(level, name, here) for level, cell, here, _ in section("Options") fo
 
 def test_every_function_has_a_row_and_no_other_is_said_to_be_here() -> None:
     assert len(dict(FUNCTIONS)) == len(FUNCTIONS)
-    assert {name for name, here in FUNCTIONS if here == "yes"} == set(winsock.__all__) - HELPERS
-    assert all(f"`{name}`" in PAGE for name in HELPERS)
+    assert {name for name, here in FUNCTIONS if here == "yes"} == set(winsock.__all__) - HELPERS - STRUCTURES
+    assert all(f"`{name}`" in PAGE for name in HELPERS | STRUCTURES)
     assert {here for _, here in FUNCTIONS} == {"yes", "no"}
 
 
