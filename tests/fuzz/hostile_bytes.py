@@ -3,7 +3,8 @@
     python tests/fuzz/hostile_bytes.py [number of inputs] [seed]
     python tests/fuzz/hostile_bytes.py --atheris [options of libFuzzer, such as -runs=1000000]
 
-By itself it tries seeded random changes to right messages; with --atheris, coverage guides it (pip install atheris).
+By itself it tries seeded random changes to right messages; with --atheris, coverage guides it
+(pip install -e '.[fuzz]').
 What breaks the rule is printed with the bytes that did it. Each input goes to everything that reads bytes: the control
 stream, whole and cut in two, with and without a Hello; a link in each role; datagrams; the C structures of quality of
 service, addresses and group filters; provider-specific objects.
