@@ -8,6 +8,7 @@ May not know: pydantic, Docker, scapy, pytest: it must start fast, and with noth
 """
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _refuse(channel, error)
         os._exit(1)
     lean_pyroute2.prepare()
+    # Imports leave hardly any garbage, and make the collector look for it again and again. See nodefork.freeze.
+    gc.disable()
     from joinlab.verbs import Keeper
 
     with contextlib.suppress(ChannelClosed):

@@ -42,9 +42,12 @@ def fork(name: str, agent: Callable[[Channel], NoReturn], own_pid_namespace: int
 
 
 def freeze() -> None:
-    """Keep the garbage collector off the objects of the keeper: touching them would copy their pages in each node."""
-    gc.collect()
+    """Keep the garbage collector off the objects of the keeper: touching them would copy their pages in each node.
+
+    It may look for garbage from now on.
+    """
     gc.freeze()
+    gc.enable()
 
 
 def _fork_into_new_pid_namespace(own: int) -> int:
