@@ -3,6 +3,7 @@
 May not know: pointers; how a change is done (``memberships``).
 """
 
+import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -29,6 +30,7 @@ def change_group(change: Change, reader: Reader, sock: MultipointSocket, value: 
         raise error(constants.WSAEFAULT, str(reason)) from reason
     if not ip_address(place.group).is_multicast:
         raise error(constants.WSAEINVAL, "is no group", group=place.group)
+    check_interface(place.interface)
     sock.change_group(change, place, source)
 
 
@@ -41,6 +43,12 @@ def interface_at(sock: MultipointSocket, address: str) -> int:
     if index is None:
         raise error(constants.WSAEADDRNOTAVAIL, "no interface has this address", address=address)
     return index
+
+
+def check_interface(index: int) -> None:
+    """Raise WSAEADDRNOTAVAIL for an index that no interface has; 0 is the system's choice (DP-06)."""
+    if index and index not in {number for number, _ in socket.if_nameindex()}:
+        raise error(constants.WSAEADDRNOTAVAIL, "no such interface", index=index)
 
 
 def _mreq(sock: MultipointSocket, value: bytes) -> tuple[Place, str | None]:

@@ -5,7 +5,7 @@ May not know: pointers; how sockets do it.
 
 from collections.abc import Callable, Mapping
 
-from multipoint import constants, routes
+from multipoint import constants, finalfilters, routes
 from multipoint.errors import DecodingError, error
 from multipoint.flow import QOS
 from multipoint.sockets import MultipointSocket
@@ -78,6 +78,10 @@ _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.SIO_SET_QOS: _set_qos,
     constants.SIO_GET_QOS: _get_qos,
     constants.SIO_FLUSH: _flush,
+    constants.SIOCSMSFILTER: finalfilters.set_group_filter,
+    constants.SIOCGMSFILTER: finalfilters.get_group_filter,
+    constants.SIO_SET_MULTICAST_FILTER: finalfilters.set_ip_filter,
+    constants.SIO_GET_MULTICAST_FILTER: finalfilters.get_ip_filter,
     constants.SIO_GET_BROADCAST_ADDRESS: routes.broadcast_address,
     constants.SIO_ROUTING_INTERFACE_QUERY: routes.interface_towards,
     constants.SIO_ADDRESS_LIST_QUERY: routes.addresses,

@@ -12,11 +12,13 @@ import ctypes
 import fcntl
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from multipoint import constants, packetfilter
 from multipoint.forks import close_in_child
+from multipoint.linux import LINUX_FILTER_MODES
 
 # linux/in.h, linux/in6.h; not in the socket module
 IP_MULTICAST_ALL = 49
@@ -27,6 +29,7 @@ MCAST_UNBLOCK_SOURCE = 44
 MCAST_LEAVE_GROUP = 45
 MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
+MCAST_MSFILTER = 48
 SIOCGIFCONF = 0x8912
 SIOCGIFFLAGS = 0x8913
 IFF_UP = 0x1
@@ -83,6 +86,14 @@ def leave(sock: socket.socket, membership: Membership) -> None:
 def change_group(sock: socket.socket, option: int, membership: Membership) -> None:
     """Do with a group what one of the options MCAST_... does."""
     sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
+
+
+def replace_filter(sock: socket.socket, group: str, interface: int, mode: int, sources: Sequence[str]) -> None:
+    """Put a whole filter into force on a group that is joined; the mode is Windows' number (C.6)."""
+    head = struct.pack("=I4x", interface) + _storage(sock.family, group)
+    filter_ = head + struct.pack("=II", LINUX_FILTER_MODES[mode], len(sources))
+    filter_ += b"".join(_storage(sock.family, source) for source in sources)
+    sock.setsockopt(level(sock.family), MCAST_MSFILTER, filter_)
 
 
 def set_multicast_interface(sock: socket.socket, interface: int, source: str | None = None) -> None:

@@ -6,12 +6,12 @@ which call of the program asks for it.
 
 import copy
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from multipoint import kernel
-from multipoint.filters import GroupFilter
+from multipoint.filters import GroupFilter, Mode
 
 
 class Change(Enum):
@@ -45,6 +45,28 @@ class Memberships:
         _CHANGES[change](wanted, source or "")
         kernel.change_group(self._sock, _OPTIONS[change], kernel.Membership(place.group, place.interface, source))
         self._filters[place] = wanted
+
+    def replace(self, place: Place, mode: Mode, sources: Sequence[str]) -> None:
+        """Put a whole filter into force (IO-24): joins what was not joined; to include nobody is to leave."""
+        old, wanted = self.filter_of(place), GroupFilter()
+        wanted.replace(mode, sources)
+        everybody = kernel.Membership(*place)
+        if wanted.is_joined and not old.is_joined:
+            kernel.join(self._sock, everybody if mode is Mode.EXCLUDE else everybody._replace(source=sources[0]))
+        try:
+            if wanted.is_joined:
+                kernel.replace_filter(self._sock, place.group, place.interface, mode.value, sources)
+        except OSError:
+            if not old.is_joined:
+                kernel.leave(self._sock, everybody)
+            raise
+        if old.is_joined and not wanted.is_joined:
+            kernel.leave(self._sock, everybody)
+        self._filters[place] = wanted
+
+    def filter_of(self, place: Place) -> GroupFilter:
+        """Return what is heard of a group now."""
+        return self._filters.get(place) or GroupFilter()
 
 
 _CHANGES: Mapping[Change, Callable[[GroupFilter, str], None]] = {

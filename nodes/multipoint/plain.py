@@ -6,6 +6,7 @@ Any multicast program can be the other side. Membership is the kernel's: a join 
 
 import socket
 from collections import deque
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from multipoint.codec import as_endpoint
 from multipoint.data import RECEIVER_ONLY, SENDER_ONLY, Buffer, DataSocket, Message, cut
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import NONE, possible_events
+from multipoint.filters import Mode
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Kind, ProviderClass
 from multipoint.memberships import Change, Memberships, Place
@@ -173,6 +175,24 @@ class PlainSocket(DataSocket):
                 raise
             except OSError as reason:
                 raise self.translated(reason) from reason
+
+    def replace_filter(self, place: Place, mode: Mode, sources: Sequence[str]) -> None:
+        """Replace all that is heard of a group, by an ioctl (IO-24)."""
+        with self.stack.lock:
+            self.check_open()
+            try:
+                self._memberships.replace(place, mode, sources)
+            except OSError as reason:
+                raise self.translated(reason) from reason
+
+    def group_filter(self, place: Place) -> tuple[Mode, list[str]]:
+        """Return how a group is heard. Raises WSAEADDRNOTAVAIL for one that is not joined."""
+        with self.stack.lock:
+            self.check_open()
+            found = self._memberships.filter_of(place)
+            if not found.is_joined:
+                raise error(constants.WSAEADDRNOTAVAIL, "is not joined", group=place.group)
+            return found.mode, sorted(found.sources)
 
     def _interface(self, group: Endpoint) -> int:
         """DP-05, D-31: from special to general; 0 is the system's choice."""

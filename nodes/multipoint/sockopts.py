@@ -3,7 +3,6 @@
 May not know: pointers; how sockets do it.
 """
 
-import socket as kernel_socket
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple
@@ -125,8 +124,7 @@ def _set_interface6(sock: MultipointSocket, value: bytes) -> None:
 
 
 def _set_interface(sock: MultipointSocket, index: int) -> None:
-    if index and index not in {number for number, _ in kernel_socket.if_nameindex()}:
-        raise error(constants.WSAEADDRNOTAVAIL, "no such interface", index=index)
+    groupopts.check_interface(index)
     sock.set_interface(index)
 
 
