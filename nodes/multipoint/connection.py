@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from multipoint import kernel
 from multipoint.errors import MultipointError, from_kernel_at_join
 from multipoint.forks import close_in_child
-from multipoint.link import NEVER, Event, Link
+from multipoint.link import NEVER, Link
+from multipoint.link_events import Event
 from multipoint.reactor import READABLE, WRITABLE, Timer
 from multipoint.wire import NONCE_SIZE, Endpoint
 

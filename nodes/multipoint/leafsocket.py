@@ -22,13 +22,13 @@ from multipoint.flow_rules import check_reduced, is_valid, swapped
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.leg import MAX_UNREAD, MAX_UNSENT
-from multipoint.link import (
+from multipoint.link import Link
+from multipoint.link_events import (
     Chatted,
     Event,
     FlowsAnswered,
     FlowsAsked,
     Joined,
-    Link,
     Parted,
     Refused,
     Requested,

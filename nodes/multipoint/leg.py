@@ -14,7 +14,7 @@ from multipoint.data import Buffer, Message
 from multipoint.errors import error
 from multipoint.events import possible_events
 from multipoint.flow import FLOWSPEC, QOS
-from multipoint.link import Chatted, Event, FlowsAnswered, FlowsAsked, Parted
+from multipoint.link_events import Chatted, Event, FlowsAnswered, FlowsAsked, Parted
 from multipoint.parting import PartingSocket
 from multipoint.root import Member
 from multipoint.values import Address, JoinRequest

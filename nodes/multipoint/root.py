@@ -14,7 +14,8 @@ from multipoint.errors import error
 from multipoint.flow import QOS
 from multipoint.flow_rules import is_valid
 from multipoint.kinds import JoinRole, Kind, Plane
-from multipoint.link import Link, Patience, State
+from multipoint.link import Link, Patience
+from multipoint.link_states import State
 from multipoint.wire import Endpoint
 
 

@@ -20,7 +20,9 @@ from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NetworkEvent
 from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind
-from multipoint.link import Event, Link, State
+from multipoint.link import Link
+from multipoint.link_events import Event
+from multipoint.link_states import State
 from multipoint.parting import PartingSocket
 from multipoint.sockets import MultipointSocket
 from multipoint.values import Address, Caller, Condition, Verdict

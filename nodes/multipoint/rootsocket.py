@@ -22,7 +22,8 @@ from multipoint.flow_rules import check_reduced
 from multipoint.kernel import source_towards
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
-from multipoint.link import Agreed, Event, Link, Refused, Requested, Withdrawn
+from multipoint.link import Link
+from multipoint.link_events import Agreed, Event, Refused, Requested, Withdrawn
 from multipoint.root import Member, Root, Session
 from multipoint.sealed import SealedSocket, Source
 from multipoint.sessionflows import SessionSocket

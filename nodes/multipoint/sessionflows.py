@@ -13,7 +13,8 @@ from multipoint.connection import Connection
 from multipoint.errors import error
 from multipoint.flow import QOS
 from multipoint.kinds import Kind
-from multipoint.link import FlowsAnswered, Link
+from multipoint.link import Link
+from multipoint.link_events import FlowsAnswered
 from multipoint.negotiation import Negotiation, Outcome
 from multipoint.rooted import RootedSocket
 

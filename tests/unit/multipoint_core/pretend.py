@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from multipoint import wire
 from multipoint.kinds import JoinRole, Plane, ProviderClass
-from multipoint.link import Event, Link, Patience
+from multipoint.link import Link, Patience
+from multipoint.link_events import Event
 
 HERE = wire.Endpoint("10.0.0.1", 5000)
 THERE = wire.Endpoint("10.0.0.2", 6000)

@@ -8,7 +8,9 @@ from tests.unit.multipoint_core.pretend import JOIN, Wire, a_link, leaf_asks, ro
 
 from multipoint import constants, wire
 from multipoint.counters import Cause, Counters
-from multipoint.link import Link, Refused, Requested, State
+from multipoint.link import Link
+from multipoint.link_events import Refused, Requested
+from multipoint.link_states import State
 
 KEY, OTHER_KEY = b"k" * 40, b"o" * 40
 NONCES = {True: b"root's nonce    ", False: b"leaf's nonce    "}

@@ -22,21 +22,10 @@ from tests.unit.multipoint_core.pretend import (
 
 from multipoint import constants, wire
 from multipoint.flow import QOS
-from multipoint.link import (
-    _MOVES,
-    _OWN,
-    Agreed,
-    Chatted,
-    Input,
-    Joined,
-    Link,
-    Parted,
-    Refused,
-    Requested,
-    State,
-    Withdrawn,
-    WrongMove,
-)
+from multipoint.link import Link, WrongMove
+from multipoint.link_events import Agreed, Chatted, Joined, Parted, Refused, Requested, Withdrawn
+from multipoint.link_states import OWN, Input, State
+from multipoint.moves import MOVES
 
 WIRES = {"leaf asks": leaf_asks, "root invites": root_invites}
 ABOUT: dict[Input, object] = {
@@ -69,12 +58,12 @@ def test_every_input_in_every_state(state: State, given_input: Input, is_root: b
     link.request = request
     link.state = state
     about = (INVITE if not is_root else JOIN) if given_input is Input.REQUEST else ABOUT.get(given_input)
-    if given_input in _OWN and (state, given_input) not in _MOVES:
+    if given_input in OWN and (state, given_input) not in MOVES:
         with pytest.raises(WrongMove, match=f"{state.name} can't take {given_input.name}"):
             link._move(given_input, 1.0, about)
     else:
         link._move(given_input, 1.0, about)
-        assert link.state is _MOVES.get((state, given_input), (None, State.ENDED))[1]
+        assert link.state is MOVES.get((state, given_input), (None, State.ENDED))[1]
         assert link.wake_at() > 1.0 or link.state in (State.DIALLING, State.GREETING)
 
 

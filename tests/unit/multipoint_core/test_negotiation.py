@@ -5,7 +5,7 @@ from tests.unit.multipoint_core.pretend import Wire, leaf_asks
 
 from multipoint import constants as c
 from multipoint.flow import FLOWSPEC, QOS
-from multipoint.link import FlowsAnswered, FlowsAsked
+from multipoint.link_events import FlowsAnswered, FlowsAsked
 from multipoint.negotiation import Negotiation, Outcome
 
 

@@ -6,7 +6,8 @@ from tests.unit.multipoint_core.pretend import HERE, JOIN, LEAF_ACCEPTS, PATIENC
 from multipoint import constants, wire
 from multipoint.errors import MultipointError
 from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass
-from multipoint.link import Link, State
+from multipoint.link import Link
+from multipoint.link_states import State
 from multipoint.root import Root, Session
 
 P2MP_ROOT = Kind(ProviderClass.P2MP, Plane.ROOT, Plane.ROOT)

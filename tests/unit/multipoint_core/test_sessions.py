@@ -10,7 +10,9 @@ from tests.unit.multipoint_core.pretend import HERE, PATIENCE
 from multipoint import constants, wire
 from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass
 from multipoint.leaf import Leaf, LeafState
-from multipoint.link import Agreed, Event, Joined, Link, Parted, Refused, Requested, State, Withdrawn
+from multipoint.link import Link
+from multipoint.link_events import Agreed, Event, Joined, Parted, Refused, Requested, Withdrawn
+from multipoint.link_states import State
 from multipoint.root import Root, Session
 
 ROOT = Kind(ProviderClass.P2MP, Plane.ROOT, Plane.ROOT)

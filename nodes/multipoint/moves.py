@@ -1,0 +1,297 @@
+"""What a link does when something happens to it: the table (state, input) -> (action, next state), and the actions.
+
+A pair that is not in the table is a peer that breaks the protocol, or a fault of the stack; ``link`` tells which. May
+not know: sockets, threads, clocks; how a link is held.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from multipoint import constants, wire
+from multipoint.counters import Cause
+from multipoint.link_events import (
+    Agreed,
+    Chatted,
+    FlowsAnswered,
+    FlowsAsked,
+    Joined,
+    Parted,
+    Refused,
+    Requested,
+    Withdrawn,
+)
+from multipoint.link_states import Input, State
+
+if TYPE_CHECKING:
+    from multipoint.link import Link
+
+# JL-80: the peer decides these; another reason in a Reject is not for WSAJoinLeaf's closed list.
+REASONS = frozenset({constants.WSAECONNREFUSED, constants.WSAEOPNOTSUPP, constants.WSAENOBUFS, constants.WSAENETDOWN})
+
+Action = Callable[["Link", float, object], None]
+
+# Actions
+
+
+def _nothing(link: "Link", now: float, about: object) -> None:
+    pass
+
+
+def _ask(link: "Link", now: float, about: object) -> None:
+    assert link.request
+    link.say(link.request, now)
+
+
+def _queue(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Join | wire.Invite)
+    # A leaf asks and a root invites; the same words from the same end of a session are no request.
+    if isinstance(about, wire.Join) is not link.is_root:
+        link.state = State.ENDED
+        link.breaks_off = True
+        return
+    link.request = about
+    link.tell(Requested(about))
+
+
+def _accepted(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Accept)
+    link.answer = about
+    if link.is_root:
+        link.tell(Agreed(about))
+
+
+def _confirm(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Membership)
+    link.heard_at = now
+    link.say(wire.Confirm(about), now)
+
+
+def _confirmed(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Confirm)
+    # The root says how long silence may last; zero would end every session at once.
+    link.patience = replace(link.patience, silence_s=max(about.membership.silence_ms, 1) / 1000)
+    link.tell(Joined(about.membership, link.answer))
+
+
+def _refused(link: "Link", now: float, about: object) -> None:
+    if isinstance(about, wire.Reject):
+        link.tell(Refused(about.code if about.code in REASONS else constants.WSAECONNREFUSED))
+    else:
+        link.tell(Refused(about if isinstance(about, int) else constants.WSAECONNREFUSED))
+
+
+def _timed_out(link: "Link", now: float, about: object) -> None:
+    link.tell(Refused(constants.WSAETIMEDOUT))
+    _cancel(link, now, about)
+
+
+def _cancel(link: "Link", now: float, about: object) -> None:
+    # The other side hangs up first: so its well-known port keeps the memory of the connection (TIME_WAIT), and the
+    # same two ports can connect again at once.
+    link.say(wire.Cancel(), now)
+
+
+def _withdrawn(link: "Link", now: float, about: object) -> None:
+    link.hangs_up = True
+    link.tell(Withdrawn(0))
+
+
+def _torn(link: "Link", now: float, about: object) -> None:
+    link.breaks_off = True
+    link.tell(Withdrawn(constants.WSAECONNRESET))
+
+
+def _accept(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Accept)
+    link.heard_at = now
+    link.say(about, now)
+
+
+def _reject(link: "Link", now: float, about: object) -> None:
+    link.say(wire.Reject(about if isinstance(about, int) else constants.WSAECONNREFUSED), now)
+    link.hangs_up = True
+
+
+def _refuse_all(link: "Link", now: float, about: object) -> None:
+    _reject(link, now, constants.WSAECONNREFUSED)
+
+
+def _chatted(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Chat)
+    link.tell(Chatted(about.data))
+
+
+def _say_chat(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, bytes)
+    link.say(wire.Chat(about), now)
+
+
+def _say_flows(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.FlowRequest | wire.FlowAnswer)
+    link.say(about, now)
+
+
+def _flows(link: "Link", now: float, about: object) -> None:
+    match about:
+        case wire.FlowRequest(number, qos):
+            link.tell(FlowsAsked(number, qos))
+        case wire.FlowAnswer(number, code, qos):
+            link.tell(FlowsAnswered(number, code, qos))
+
+
+def _say_leave(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Leave)
+    link.say(about, now)
+
+
+def _say_goodbye(link: "Link", now: float, about: object) -> None:
+    assert isinstance(about, wire.Leave | wire.Close)
+    link.say(about, now)
+    link.hangs_up = True
+
+
+def _hang_up(link: "Link", now: float, about: object) -> None:
+    link.hangs_up = True
+
+
+def break_off(link: "Link", now: float, about: object) -> None:
+    link.breaks_off = True
+
+
+def _unasked(link: "Link", now: float, about: object) -> None:
+    link.blame(Cause.UNASKED)
+    link.breaks_off = True
+
+
+def _parted(link: "Link", now: float, about: object) -> None:
+    link.tell(Parted(0, getattr(about, "disconnect_data", b"")))
+
+
+def _called_off(link: "Link", now: float, about: object) -> None:
+    """It ends between Accept and Confirm: for the side that asked nothing has begun, the other one has let it in."""
+    if link.asks:
+        _refused(link, now, about)
+    else:
+        _closed(link, now, about)
+
+
+def _torn_off(link: "Link", now: float, about: object) -> None:
+    if link.asks:
+        _refused(link, now, None)
+    else:
+        _lost(link, now, about)
+
+
+def _unconfirmed(link: "Link", now: float, about: object) -> None:
+    if link.asks:
+        _timed_out(link, now, about)
+    else:
+        _silent(link, now, about)
+
+
+def _closed(link: "Link", now: float, about: object) -> None:
+    link.hangs_up = True
+    _parted(link, now, about)
+
+
+def _lost(link: "Link", now: float, about: object) -> None:
+    link.breaks_off = True
+    link.tell(Parted(constants.WSAECONNRESET))
+
+
+def _silent(link: "Link", now: float, about: object) -> None:
+    link.breaks_off = True
+    link.blame(Cause.SILENT)
+    link.tell(Parted(constants.WSAECONNABORTED))
+
+
+def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
+    s, i = State, Input
+    moves: dict[tuple[State, Input], tuple[Action, State]] = {
+        (s.DIALLING, i.OPENED): (_ask, s.ASKING),
+        (s.DIALLING, i.HUNG_UP): (_refused, s.ENDED),
+        (s.DIALLING, i.BROKEN): (_refused, s.ENDED),
+        (s.DIALLING, i.LATE): (_timed_out, s.ENDED),
+        (s.DIALLING, i.DO_CLOSE): (break_off, s.ENDED),
+        (s.ASKING, i.ACCEPT): (_accepted, s.AGREED),
+        (s.ASKING, i.REJECT): (_refused, s.ENDED),
+        (s.ASKING, i.HEARTBEAT): (_nothing, s.ASKING),
+        (s.ASKING, i.HUNG_UP): (_refused, s.ENDED),
+        (s.ASKING, i.BROKEN): (_refused, s.ENDED),
+        (s.ASKING, i.LATE): (_timed_out, s.CLOSING),
+        # JL-39: if the peer's program has accepted meanwhile, it sees the member leave at once
+        (s.ASKING, i.DO_CLOSE): (_cancel, s.CLOSING),
+        (s.GREETING, i.REQUEST): (_queue, s.QUEUED),
+        (s.GREETING, i.LATE): (_unasked, s.ENDED),
+        (s.GREETING, i.DO_CLOSE): (_refuse_all, s.CLOSING),
+        (s.QUEUED, i.ADMIT): (_accept, s.AGREED),
+        (s.QUEUED, i.REFUSE): (_reject, s.CLOSING),
+        (s.QUEUED, i.DO_CLOSE): (_refuse_all, s.CLOSING),
+        (s.QUEUED, i.CANCEL): (_withdrawn, s.CLOSING),
+        (s.QUEUED, i.HUNG_UP): (_withdrawn, s.ENDED),
+        (s.QUEUED, i.BROKEN): (_torn, s.ENDED),
+        (s.QUEUED, i.HEARTBEAT): (_nothing, s.QUEUED),
+        (s.PARTING, i.CONFIRM): (_nothing, s.PARTING),
+        (s.AGREED, i.DO_CONFIRM): (_confirm, s.JOINED),
+        (s.AGREED, i.CONFIRM): (_confirmed, s.JOINED),
+        (s.AGREED, i.CANCEL): (_called_off, s.CLOSING),
+        (s.AGREED, i.CLOSE): (_called_off, s.CLOSING),
+        (s.AGREED, i.LEAVE): (_called_off, s.CLOSING),
+        (s.AGREED, i.HUNG_UP): (_torn_off, s.ENDED),
+        (s.AGREED, i.BROKEN): (_torn_off, s.ENDED),
+        (s.AGREED, i.HEARTBEAT): (_nothing, s.AGREED),
+        (s.AGREED, i.LATE): (_unconfirmed, s.CLOSING),
+        (s.AGREED, i.DO_LEAVE): (_say_leave, s.PARTING),
+        (s.AGREED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
+        (s.JOINED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
+        (s.JOINED, i.DO_LEAVE): (_say_leave, s.PARTING),
+        (s.JOINED, i.LEAVE): (_parted, s.PARTED),
+        (s.JOINED, i.CANCEL): (_parted, s.PARTED),
+        (s.PARTING, i.DO_CLOSE): (_hang_up, s.CLOSING),
+        (s.PARTING, i.DO_LEAVE): (_nothing, s.PARTING),
+        (s.PARTED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
+        (s.PARTED, i.HEARTBEAT): (_nothing, s.PARTED),
+        (s.PARTED, i.FLOWS): (_nothing, s.PARTED),
+        (s.PARTED, i.HUNG_UP): (_nothing, s.ENDED),
+        (s.PARTED, i.BROKEN): (break_off, s.ENDED),
+        (s.PARTED, i.LATE): (break_off, s.ENDED),
+        (s.CLOSING, i.HUNG_UP): (_nothing, s.ENDED),
+        (s.CLOSING, i.BROKEN): (break_off, s.ENDED),
+        (s.CLOSING, i.LATE): (break_off, s.ENDED),
+        (s.CLOSING, i.DO_CLOSE): (_nothing, s.CLOSING),
+        # It was withdrawn in the same breath, before anybody could look at it
+        (s.CLOSING, i.REFUSE): (_nothing, s.CLOSING),
+        (s.CLOSING, i.OPENED): (_nothing, s.CLOSING),
+    }
+    for state in (s.JOINED, s.PARTING):
+        moves |= {
+            (state, i.SAY_CHAT): (_say_chat, state),
+            (state, i.CHAT): (_chatted, state),
+            (state, i.SAY_FLOWS): (_say_flows, state),
+            (state, i.FLOWS): (_flows, state),
+            (state, i.HEARTBEAT): (_nothing, state),
+            (state, i.CLOSE): (_closed, s.CLOSING),
+            (state, i.HUNG_UP): (_lost, s.ENDED),
+            (state, i.BROKEN): (_lost, s.ENDED),
+            (state, i.LATE): (_silent, s.ENDED),
+        }
+    heard = (i.REQUEST, i.ACCEPT, i.REJECT, i.CONFIRM, i.CANCEL, i.LEAVE, i.CLOSE, i.CHAT, i.HEARTBEAT, i.FLOWS)
+    for given in (*heard, i.GARBAGE):
+        moves[s.CLOSING, given] = (_nothing, s.CLOSING)
+    for given in Input:
+        moves[s.ENDED, given] = (_nothing, s.ENDED)
+    for state in State:
+        moves[state, i.ABORT] = (break_off, s.ENDED)
+    return moves
+
+
+# What the network may say at the wrong time, or garbled, ends the link like a crash (JL-53 while asking).
+VIOLATED: Mapping[State, Action] = {
+    State.ASKING: _refused,
+    State.QUEUED: _torn,
+    State.AGREED: _torn_off,
+    State.JOINED: _lost,
+    State.PARTING: _lost,
+}
+MOVES: Mapping[tuple[State, Input], tuple[Action, State]] = _moves()
