@@ -12,7 +12,7 @@ PACKAGE = Path(multipoint.wire.__file__).parent
 CORE = (
     *("admission", "bucket", "catalogue", "codec", "constants", "counters", "datagram", "dialects", "door", "errors"),
     *("events", "filters", "flow", "flow_rules", "group_layouts", "handshake", "kinds", "layouts", "leaf", "link"),
-    *("linux", "root", "wire"),
+    *("link_events", "link_states", "linux", "moves", "root", "wire"),
     *("negotiation", "packetfilter", "quality", "socketgroups"),
 )
 WORLD = {"asyncio", "os", "random", "secrets", "select", "selectors", "socket", "ssl", "threading", "time"}
