@@ -2,7 +2,7 @@
 
 import contextlib
 
-from multipoint import constants, ioctls, pointers, sockopts
+from multipoint import changeioctls, constants, ioctls, pointers, sockopts
 from multipoint.calling import call, process
 from multipoint.calls_overlapped import begin
 from multipoint.constants import SOCKET_ERROR
@@ -61,6 +61,8 @@ def WSAIoctl(
     given = bytes(pointers.read_memory(lpvInBuffer, cbInBuffer))
     operation = begin(sock, lpOverlapped, lpCompletionRoutine)
     with operation.failing() if operation else contextlib.nullcontext():
+        if operation and dwIoControlCode in changeioctls.CODES:
+            changeioctls.begin(dwIoControlCode, sock, given, operation.finish)
         _control(sock, dwIoControlCode, given, lpvOutBuffer, cbOutBuffer, lpcbBytesReturned)
     if operation:
         operation.finish(0, lpcbBytesReturned.value)

@@ -254,6 +254,7 @@ class DataSocket(FlowSocket):
 
     def cancel_pending(self) -> None:
         """End overlapped operations (CL-24)."""
+        super().cancel_pending()
         self.pending.cancel()
 
     # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet

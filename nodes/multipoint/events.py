@@ -90,6 +90,10 @@ class EventMemory:
         """The events that the program has registered for."""
         return self._mask
 
+    def is_armed(self, event: NetworkEvent) -> bool:
+        """Tell whether an event that an ioctl arms is armed."""
+        return event in self._armed
+
     @property
     def recorded(self) -> Mapping[NetworkEvent, int]:
         """What ``take`` would return now: error codes by event, in the order in which they were recorded."""

@@ -123,10 +123,10 @@ class Interfaces:
 class Notices:
     """Tells which interfaces have changed."""
 
-    def __init__(self, on_change: Callable[[int | None], None]) -> None:
-        """``on_change`` gets an interface's index, None if it may be any."""
+    def __init__(self, on_change: Callable[[int | None], None], groups: int = GROUPS) -> None:
+        """``on_change`` gets an interface's index, None if it may be any; of other groups it may be no index."""
         self._on_change = on_change
-        self.sock = _netlink(GROUPS)
+        self.sock = _netlink(groups)
         self.sock.setblocking(False)
 
     def ready(self, _: int) -> None:

@@ -4,8 +4,9 @@ May not know: pointers; how sockets do it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from multipoint import constants, finalfilters, routes
+from multipoint import changeioctls, constants, finalfilters, routes
 from multipoint.errors import DecodingError, error
 from multipoint.flow import QOS
 from multipoint.sockets import MultipointSocket
@@ -78,6 +79,7 @@ _CONTROLS: Mapping[int, Callable[[MultipointSocket, bytes], bytes]] = {
     constants.SIO_SET_QOS: _set_qos,
     constants.SIO_GET_QOS: _get_qos,
     constants.SIO_FLUSH: _flush,
+    **{code: partial(changeioctls.wait, code) for code in changeioctls.CODES},
     constants.SIOCSMSFILTER: finalfilters.set_group_filter,
     constants.SIOCGMSFILTER: finalfilters.get_group_filter,
     constants.SIO_SET_MULTICAST_FILTER: finalfilters.set_ip_filter,

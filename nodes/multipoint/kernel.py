@@ -188,6 +188,15 @@ def is_up(interface: int) -> bool:
     return bool(flags & IFF_UP)
 
 
+def is_any_up() -> bool:
+    """Tell whether any interface is switched on, loopback too; answered after changes that are under way."""
+    for index, _ in socket.if_nameindex():
+        with contextlib.suppress(OSError):
+            if is_up(index):
+                return True
+    return False
+
+
 def source_towards(family: int, host: str, port: int) -> str:
     """Return the local address that the system would send from; a look at the routes, nothing is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:

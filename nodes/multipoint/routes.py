@@ -28,7 +28,8 @@ def interface_towards(sock: MultipointSocket, given: bytes) -> bytes:
     try:
         return sockaddr(kernel.source_towards(sock.family, to.host, to.port or 1), 0).pack()
     except OSError as reason:
-        raise error(from_kernel(reason.errno), str(reason)) from reason
+        code = from_kernel(reason.errno) if kernel.is_any_up() else constants.WSAENETDOWN
+        raise error(code, str(reason)) from reason
 
 
 def addresses(sock: MultipointSocket, given: bytes) -> bytes:

@@ -106,6 +106,7 @@ class MultipointSocket(WaitingSocket):
 
     def cancel_pending(self) -> None:
         """End overlapped operations that wait (CL-24, SU-10)."""
+        self.stack.changes.cancel(self)
 
     def linger(self, seconds: float) -> None:
         """Wait for the graceful end of a socket that was just closed, if there is somebody to wait for (CL-22)."""

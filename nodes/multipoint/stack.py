@@ -12,6 +12,7 @@ from typing import Self
 from multipoint import catalogue, constants, forks
 from multipoint.admission import Admission, is_promise
 from multipoint.catalogue import Entry
+from multipoint.changes import Changes
 from multipoint.counters import Cause, Counters
 from multipoint.dialects import DIALECTS
 from multipoint.errors import error, from_kernel
@@ -51,6 +52,7 @@ class Stack:
         self.interfaces = Interfaces(self.settings)
         self.admission: Admission[FlowSocket] = Admission(self.interfaces.look)
         self._notices: Notices | None = None
+        self.changes = Changes(self.reactor)
         self.templates = {**TEMPLATES, **self.settings.flow_templates}
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
@@ -149,3 +151,4 @@ class Stack:
         self.interfaces.close()
         if self._notices:
             self._notices.sock.close()
+        self.changes.close()
