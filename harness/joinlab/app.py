@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from joinlab.errors import JoinlabError, LabBroken
+from joinlab.flow import Flow
 from joinlab.loop import PATIENCE_S, Conversation, Loop, Pending
 from joinlab.records import from_message
 from joinlab.trace import Trace
@@ -205,11 +206,15 @@ class RemoteSocket:
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
         sources: Sequence[str] | None = None,
+        sending: Flow | None = None,
+        receiving: Flow | None = None,
     ) -> Call["RemoteSocket"]:
         """Start WSAJoinLeaf."""
         arguments: dict[str, Any] = {"address": list(to), "role": role}
         if sources is not None:
             arguments["sources"] = list(sources)
+        if sending is not None or receiving is not None:
+            arguments["flows"] = {"sending": _flow(sending), "receiving": _flow(receiving)}
         pending = self._start("WSAJoinLeaf", **arguments, caller_data=caller_data, callee_capacity=callee_capacity)
         return Call(pending, lambda value: self._sibling(value["socket"]))
 
@@ -221,13 +226,22 @@ class RemoteSocket:
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
         sources: Sequence[str] | None = None,
+        sending: Flow | None = None,
+        receiving: Flow | None = None,
     ) -> "RemoteSocket":
         """WSAJoinLeaf: on a c_root the result is a leg, on a c_leaf the socket itself.
 
-        ``sources``: whom an SSM receiver wants to hear.
+        ``sources``: whom an SSM receiver wants to hear. ``sending``, ``receiving``: flows as this socket sees them.
         """
-        call = self.start_join_leaf(to, role, caller_data=caller_data, callee_capacity=callee_capacity, sources=sources)
-        return call.result()
+        return self.start_join_leaf(
+            to,
+            role,
+            caller_data=caller_data,
+            callee_capacity=callee_capacity,
+            sources=sources,
+            sending=sending,
+            receiving=receiving,
+        ).result()
 
     @property
     def callee_data(self) -> bytes | None:
@@ -299,6 +313,10 @@ class RemoteSocket:
 def _address(value: list[Any]) -> Address:
     host, port = value
     return str(host), int(port)
+
+
+def _flow(flow: Flow | None) -> dict[str, int | str]:
+    return {} if flow is None else flow.to_json()
 
 
 def _to_error(error: dict[str, Any]) -> Exception:

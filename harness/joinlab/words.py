@@ -45,6 +45,14 @@ class Verdict(StrEnum):
     DEFER = "CF_DEFER"
 
 
+class Service(StrEnum):
+    """How firmly a flow is promised."""
+
+    BEST_EFFORT = "SERVICETYPE_BESTEFFORT"
+    CONTROLLED_LOAD = "SERVICETYPE_CONTROLLEDLOAD"
+    GUARANTEED = "SERVICETYPE_GUARANTEED"
+
+
 class Direction(StrEnum):
     """What shutdown ends."""
 

@@ -14,7 +14,7 @@ from joinlab_agent.names import code_name, number_of, sum_of
 from joinlab_agent.watching import Watchers
 from multipoint import constants, winsock
 from multipoint.catalogue import CATALOGUE
-from multipoint.flow import QOS
+from multipoint.flow import FLOWSPEC, QOS
 from multipoint.layouts import WSABUF, WSADATA
 from multipoint.values import Ref, Settings
 
@@ -22,6 +22,7 @@ LARGEST_MESSAGE = 65535
 VERSION = 0x0202
 
 Address = list[str | int]  # [host, port]
+Flows = Mapping[str, Mapping[str, int | str]]  # by direction, then by field
 
 
 class CallFailed(Exception):
@@ -132,16 +133,17 @@ class Calls:
         caller_data: bytes | None = None,
         callee_capacity: int | None = None,
         sources: list[str] | None = None,
-        flows: bytes | None = None,
+        flows: Flows | None = None,
     ) -> dict[str, Any]:
         """Join; where the socket is nonblocking, ``callee data`` asks for the peer's data after FD_CONNECT.
 
-        ``sources`` follow the group in the name, as SSM receivers want it; ``flows`` is a packed QOS.
+        ``sources`` follow the group in the name, as SSM receivers want it; ``flows`` are "sending" and
+        "receiving", each the fields of a FLOWSPEC that are specified.
         """
         name = b"".join(to_sockaddr([host, port]).pack() for host, port in _names(address, sources or []))
         caller = None if caller_data is None else WSABUF(len(caller_data), caller_data)
         callee = None if callee_capacity is None else WSABUF(callee_capacity, bytearray(callee_capacity))
-        qos = None if flows is None else QOS.unpack(flows)
+        qos = None if flows is None else QOS.of(_flowspec(flows["sending"]), _flowspec(flows["receiving"]))
         joined = _handle(winsock.WSAJoinLeaf(socket, name, len(name), caller, callee, qos, None, number_of(role)))
         if callee is not None:
             self._callee_data[joined] = callee
@@ -262,6 +264,10 @@ class Condition:
 
 def _bytes(buffer: WSABUF) -> bytes:
     return b"" if buffer.buf is None else bytes(buffer.buf[: buffer.len])
+
+
+def _flowspec(fields: Mapping[str, int | str]) -> FLOWSPEC:
+    return FLOWSPEC(**{name: number_of(value) if isinstance(value, str) else value for name, value in fields.items()})
 
 
 def _names(group: Address, sources: list[str]) -> list[Address]:
