@@ -4,27 +4,42 @@ Errors are the kernel's (OSError). May not know: control connections, events, so
 """
 
 import contextlib
+import errno
 import random
 import socket
 from ipaddress import ip_address, ip_network
 
-from multipoint import kernel
+from multipoint import constants, kernel
 from multipoint.choices import Choices
 from multipoint.datagram import ROOT_SENDER, Authenticator
+from multipoint.errors import error
 from multipoint.kinds import JoinRole, Kind, Plane
 from multipoint.sealed import SealedSocket, Source
 from multipoint.values import Settings
 from multipoint.wire import Endpoint, Membership
 
+CHOICE_ATTEMPTS = 1000
+
 
 def choose_group(family: int, settings: Settings, taken: set[Endpoint]) -> Endpoint:
-    """Return a group and port that no session of this stack has (DP-41)."""
+    """Return a group and port that no session of this stack has (DP-41). Raises OSError if none is found."""
     network = ip_network(settings.groups_ipv6 if family == socket.AF_INET6 else settings.groups_ipv4)
-    while True:
+    for _ in range(CHOICE_ATTEMPTS):
         host = network[random.randrange(1, network.num_addresses)]
         group = Endpoint(str(host), random.randint(settings.first_port, settings.last_port))
         if group not in taken:
             return group
+    raise OSError(errno.ENOBUFS, "the configured groups and ports are taken")
+
+
+def check_group(family: int, group: Endpoint) -> None:
+    """Raise WSAEADDRNOTAVAIL for what is no group and port of the family."""
+    try:
+        is_group = ip_address(group.host).is_multicast and family_of(group.host) == family
+    except ValueError:
+        is_group = False
+    if not is_group or not 0 < group.port < 1 << 16:
+        raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", group=group)
 
 
 def open_root(kind: Kind, session: int, host: str, group: Endpoint, options: Choices) -> tuple[SealedSocket, Endpoint]:

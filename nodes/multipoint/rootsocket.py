@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from multipoint import constants, planes
+from multipoint import constants, kernel, planes
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
@@ -19,7 +19,6 @@ from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import check_reduced
-from multipoint.kernel import source_towards
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
 from multipoint.link import Link
@@ -38,11 +37,12 @@ class RootSocket(SessionSocket):
     """The root of a session, which lives as long as this socket (CL-10)."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
+        # First what may fail: a socket that did not come to be is none of the stack's.
+        self._group = planes.choose_group(kernel.FAMILIES[entry.family], stack.settings, stack.groups)
         super().__init__(stack, entry, kind)
         self.inbox: deque[Message] = deque()
         number = int.from_bytes(stack.random_bytes(8), "big")
         self._core = Root(kind, stack.patience, number, lambda: stack.random_bytes(KEY_SIZE))
-        self._group = planes.choose_group(self.family, stack.settings, stack.groups)
         self._plane: SealedSocket | None = None
         self._group_key = stack.random_bytes(KEY_SIZE)
         self._authenticator = Authenticator(self._group_key)
@@ -56,6 +56,20 @@ class RootSocket(SessionSocket):
     def door(self) -> Door:
         """The queue of leaves that ask."""
         return self._core.door
+
+    def set_group(self, address: Address) -> None:
+        """Choose group and port of the session's data, before listen and the first join (DP-41)."""
+        group = Endpoint(*address[:2])
+        with self.stack.lock:
+            self.check_idle()
+            if self.is_listening or self._joining or self._core.session:
+                raise error(constants.WSAEINVAL, "the session has its group already", group=self._group)
+            planes.check_group(self.family, group)
+            if group in self.stack.groups - {self._group}:
+                raise error(constants.WSAEADDRINUSE, "another session has it", group=group)
+            self.stack.groups.discard(self._group)
+            self.stack.groups.add(group)
+            self._group = group
 
     # Inviting
 
@@ -300,7 +314,7 @@ class RootSocket(SessionSocket):
     def _default_host(self) -> str | None:
         """DP-05: the system's choice of interface, if it has one for groups."""
         try:
-            return source_towards(self.family, self._group.host, self._group.port)
+            return kernel.source_towards(self.family, self._group.host, self._group.port)
         except OSError:
             return None
 
