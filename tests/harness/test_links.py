@@ -37,24 +37,22 @@ listener = socket.create_server(("", 7001))
 peer, _ = listener.accept()
 peer.sendall(bytes(int(sys.argv[1])))
 """
-# Prints the bits per second at which bytes come in, from the first to the last.
+# Prints the bits per second at which bytes come in. The clock starts before the first can be on its way, so a loaded
+# machine makes the number smaller, never larger than what the link carries.
 MEASURE = """
 import socket, sys, time
 while True:
+    begun = time.monotonic()
     try:
         s = socket.create_connection((sys.argv[1], 7001))
         break
     except ConnectionRefusedError:
         pass
-count, first = len(s.recv(1)), None
-while data := s.recv(65536):
-    now = time.monotonic()
-    if first is None:
-        first = now
-    else:
-        count += len(data)
-print(int(count * 8 / (now - first)))
+count = sum(map(len, iter(lambda: s.recv(65536), b"")))
+print(int(count * 8 / (time.monotonic() - begun)))
 """
+# How often a loaded machine may be too slow to show what a link carries.
+TRIES = 5
 CARRIER = "print(open('/sys/class/net/eth0/carrier').read().strip())"
 SEND = """
 import socket, sys
@@ -133,12 +131,22 @@ def test_a_rate_holds_in_its_direction_only(lab: BareLab, star: Callable[..., La
     assert lab.wait_for("link", change="shaped")["node"] == "a"
     sender, receiver = ("a", "b") if direction == "up" else ("b", "a")
     # What TCP sees is the rate less headers: 1448 of 1514 bytes.
-    assert 18_000_000 < measured(lab, sender, receiver, 2_000_000) < 20_000_000
-    assert measured(lab, receiver, sender, 2_000_000) > 60_000_000
+    assert 18_000_000 < carried(lab, sender, receiver, 18_000_000) < 20_000_000
+    assert carried(lab, receiver, sender, 60_000_000) > 60_000_000
+
+
+def carried(lab: BareLab, sender: str, receiver: str, enough: int) -> int:
+    """Return the bits per second that get from one node to the other, measured again as long as it is not enough."""
+    best = 0
+    for _ in range(TRIES):
+        best = max(best, measured(lab, sender, receiver, 2_000_000))
+        if best > enough:
+            break
+    return best
 
 
 def measured(lab: BareLab, sender: str, receiver: str, count: int) -> int:
-    """Return the bits per second that get from one node to the other."""
+    """Return the bits per second at which so many bytes get from one node to the other."""
     address = {"a": "10.1.0.1", "b": "10.1.0.2"}[sender]
     serving = lab.start(sender, SERVE, count)
     rate = int(lab.run(receiver, MEASURE, address))
@@ -151,7 +159,7 @@ def test_a_shape_is_changed_and_taken_off(lab: BareLab, star: Callable[..., LabP
     for rate in (1_000_000, 2_000_000, 500_000_000, None):
         shape = asdict(Shape(rate_bps=rate))
         lab.ask("shape", port="a-port", up=shape, down=shape)
-    assert measured(lab, "a", "b", 2_000_000) > 60_000_000
+    assert carried(lab, "a", "b", 60_000_000) > 60_000_000
 
 
 def test_a_cut_link_has_no_carrier_until_it_is_mended(lab: BareLab, star: Callable[..., LabPlan]) -> None:
