@@ -91,9 +91,13 @@ def _configure(links: Sequence[LinkPlan]) -> None:
 def _settings(link: LinkPlan) -> dict[str, int]:
     settings = {f"ipv4/conf/{link.interface}/force_igmp_version": link.igmp_version}
     ipv6 = f"ipv6/conf/{link.interface}"
+    if link.repeat_ms is not None:
+        settings[f"ipv4/conf/{link.interface}/igmpv2_unsolicited_report_interval"] = link.repeat_ms
     if link.ipv6:
         settings |= {f"{ipv6}/{name}": value for name, value in QUIET_IPV6.items()}
         settings[f"{ipv6}/force_mld_version"] = link.mld_version
+        if link.repeat_ms is not None:
+            settings[f"{ipv6}/mldv1_unsolicited_report_interval"] = link.repeat_ms
     elif sysctls.exists(ipv6):
         settings[f"{ipv6}/disable_ipv6"] = 1
     return settings

@@ -89,6 +89,7 @@ class LinkPlan:
     mld_version: int  # forced on the host: 1 or 2; 0 follows the querier
     up: Shape = Shape()  # node -> bridge
     down: Shape = Shape()  # bridge -> node
+    repeat_ms: int | None = None  # within which a host of the older version repeats its report; None: the kernel's 10 s
 
 
 @dataclass(frozen=True, slots=True)

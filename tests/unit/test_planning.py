@@ -73,6 +73,12 @@ def test_timers_come_from_the_preset_unless_given(two: LabPlan) -> None:
     assert (slow.query_interval_cs, slow.query_response_cs, slow.last_member_count) == (12_500, 200, 3)
 
 
+def test_hosts_repeat_reports_soon_where_timers_are_those_of_tests(two: LabPlan) -> None:
+    presets = {bridge.name: bridge.multicast.query_response_cs == 10 for bridge in two.bridges}
+    assert [link.repeat_ms for link in two.links] == [1_000 if presets[link.bridge] else None for link in two.links]
+    assert set(presets.values()) == {True, False}
+
+
 def test_nodes_speak_the_igmp_version_of_their_bridge(two: LabPlan) -> None:
     assert [link.igmp_version for link in two.links] == [2, 2, 2, 3]
 
