@@ -10,6 +10,7 @@ import array
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import socket
 import struct
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from multipoint.linux import LINUX_FILTER_MODES
 # linux/in.h, linux/in6.h; not in the socket module
 IP_MULTICAST_ALL = 49
 IPV6_MULTICAST_ALL = 29
+IP_RECVERR = 11
+IPV6_RECVERR = 25
 MCAST_JOIN_GROUP = 42
 MCAST_BLOCK_SOURCE = 43
 MCAST_UNBLOCK_SOURCE = 44
@@ -110,6 +113,22 @@ def set_sizes_and_broadcast(sock: socket.socket, receive: int | None, send: int 
     for option, value in ((socket.SO_RCVBUF, receive), (socket.SO_SNDBUF, send), (socket.SO_BROADCAST, int(broadcast))):
         if value is not None:
             sock.setsockopt(socket.SOL_SOCKET, option, value)
+
+
+def report_refusals(sock: socket.socket) -> None:
+    """Have ICMP errors reported, which the kernel does of itself on connected sockets only (DP-37)."""
+    option = IPV6_RECVERR if sock.family == socket.AF_INET6 else IP_RECVERR
+    sock.setsockopt(level(sock.family), option, 1)
+
+
+def take_errors(sock: socket.socket) -> int:
+    """Take the errors that were reported out of their queue, and return how many."""
+    for count in itertools.count():
+        try:
+            sock.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+        except OSError:
+            return count
+    raise AssertionError("the loop returns")
 
 
 def set_multicast_scope(sock: socket.socket, scope: int) -> None:

@@ -39,6 +39,8 @@ class PlainSocket(DataSocket):
         super().__init__(stack, entry, kind)
         self.inbox: deque[Message] = deque()
         self.group: Endpoint | None = None
+        # DP-37: ICMP errors are reported, and one waits for the next receive
+        self._minds_refusals = self._is_refused = False
         self._peer: Endpoint | None = None
         self._memberships = Memberships(self._sock)
 
@@ -224,8 +226,31 @@ class PlainSocket(DataSocket):
 
     def take_now(self) -> Message:
         """Return a datagram, whoever sent it (DP-03)."""
-        data, sender = self._sock.recvfrom(65536)
+        try:
+            data, sender = self._sock.recvfrom(65536)
+        except OSError as reason:
+            self._note_refusal(reason)
+            raise BlockingIOError from reason
         return data, as_endpoint(sender)
+
+    def _note_refusal(self, reason: OSError) -> None:
+        """DP-37: keep what ICMP said for the next receive; raise what is nothing of the kind."""
+        was_reported = self._minds_refusals and kernel.take_errors(self._sock)
+        is_refusal = isinstance(reason, ConnectionRefusedError)
+        if not (was_reported or is_refusal):
+            raise reason
+        self._is_refused |= is_refusal
+
+    def next_message(self, is_peek: bool) -> Message | None:
+        """As all sockets do, but a refusal comes first (DP-37)."""
+        message = None if self._is_refused else super().next_message(is_peek)
+        if message is None and self._is_refused:
+            self._raise_refusal()
+        return message
+
+    def _raise_refusal(self) -> None:
+        self._is_refused = False
+        raise error(constants.WSAECONNRESET, "nobody was at the port of a datagram")
 
     def check_receive(self, flags: int) -> None:
         """Raise WSAEINVAL if the socket is not bound (DP-17), and what any socket raises."""
@@ -239,12 +264,12 @@ class PlainSocket(DataSocket):
 
     def receive(self, size: int = 65536, flags: int = 0) -> Message:
         """Return one datagram and its sender."""
-        if not (flags or self.inbox or self.is_receive_shut or self.memory.mask is not NONE) and (
-            self.role is not SENDER_ONLY and self.bound
-        ):
+        if not (
+            flags or self.inbox or self._minds_refusals or self.is_receive_shut or self.memory.mask is not NONE
+        ) and (self.role is not SENDER_ONLY and self.bound):
             try:
                 data, sender = self._sock.recvfrom(65536)
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionRefusedError):
                 return super().receive(size, flags)
             except OSError as reason:
                 self.check_open()
@@ -252,6 +277,9 @@ class PlainSocket(DataSocket):
             if len(data) <= size:
                 return data, _new(Endpoint, sender[:2])
             return cut((data, as_endpoint(sender)), size)
+        if self._is_refused:
+            self.check_receive(flags)
+            self._raise_refusal()
         return super().receive(size, flags)
 
     def send(self, data: Buffer, to: Address | None = None) -> int:
@@ -260,7 +288,7 @@ class PlainSocket(DataSocket):
         if (
             target
             and not (self.is_send_shut or self.quality.shaper or len(data) > self.max_message)
-            and (self.role is not RECEIVER_ONLY and self.bound)
+            and (self.role is not RECEIVER_ONLY and self.bound and to is None and not self._minds_refusals)
         ):
             try:
                 return self._sock.sendto(data, target)
@@ -276,7 +304,17 @@ class PlainSocket(DataSocket):
         target = to or self.group or self._peer
         if target is None:
             raise error(constants.WSAENOTCONN, "no address given, no group joined")
-        sent = self._sock.sendto(data, target)
+        if to is not None and not self._minds_refusals:
+            kernel.report_refusals(self._sock)
+            self._minds_refusals = True
+        try:
+            sent = self._sock.sendto(data, target)
+        except BlockingIOError:
+            raise
+        except OSError as reason:
+            # Said of an earlier datagram; this one was not sent.
+            self._note_refusal(reason)
+            sent = self._sock.sendto(data, target)
         if self.bound is None:
             host, port = self._sock.getsockname()[:2]
             self.bound = Endpoint(host, port)
