@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ FILTER, MEMBERSHIPS, NSENTER, TSHARK = "bridge packet filter", "group membership
 RUNTIME_NETNS, RUNTIME_DOCKER = "runtime netns", "runtime docker"
 
 LEAST_PYTHON = (3, 11)
+# For a question to the kernel; one that it does not answer must not hold up the others.
+ANSWER_WITHIN_S = 10.0
 # What the kernel gives each new network namespace, whatever the host's own setting (igmp_net_init).
 MEMBERSHIPS_OF_A_SOCKET = 20
 
@@ -98,12 +101,14 @@ def _try_keeper(launcher: str, subject: str) -> Finding:
     from joinlab.launchers import start_keeper
     from joinlab.loop import Loop
 
+    loop = Loop()
     try:
-        keeper = start_keeper(Loop(), run_id="doctor", only=launcher)
+        start_keeper(loop, run_id="doctor", only=launcher).close()
     except UnfitMachine as unfit:
         text, _, cure = unfit.missing[0].partition(": ")[2].rpartition(": ")
         return Finding(subject, State.NOTE, text or cure, cure if text else "")
-    keeper.close()
+    finally:
+        loop.close()
     return Finding(subject, State.GOOD, "a keeper starts and answers")
 
 
@@ -155,9 +160,12 @@ def _has_netem() -> bool:
 
 
 def _in_scratch_namespace(question: Callable[[], bool]) -> bool | None:
-    """Ask in a child with an empty network namespace, which goes with it; None: there can be none."""
+    """Ask in a child with an empty network namespace, which goes with it; None: there can be none, or no answer."""
     child = os.fork()
     if child == 0:
+        # The kernel's own end for it: a handler of Python's would not run while a call into the kernel hangs.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, ANSWER_WITHIN_S)
         os._exit(_answer_as_code(question))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {0: False, 1: True}.get(code)

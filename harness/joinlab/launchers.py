@@ -149,6 +149,9 @@ def _start(launcher: Launcher, order: Order) -> RunningKeeper:
         keeper.close()
         cure = f"; it said: {last_words}" if last_words else launcher.cure()
         raise UnfitMachine([f"{error}{cure}"]) from error
+    except BaseException:  # a Ctrl-C: nobody else knows this keeper yet
+        keeper.close()
+        raise
     return keeper
 
 

@@ -30,6 +30,9 @@ ATTR_MESSAGE = 1  # NLMSGERR_ATTR_MSG
 BATCH = 64
 READ_SIZE = 1 << 18
 BUFFER_SIZE = 1 << 20
+# The kernel answers before ``send`` returns; whoever waits longer would wait for ever.
+ANSWER_WITHIN_S = 10.0
+TIMEVAL = struct.Struct("@ll")
 
 Attributes = Sequence[tuple[str, object]]
 
@@ -62,6 +65,8 @@ class Netlink:
         self._sock.setsockopt(SOL_NETLINK, EXT_ACK, 1)
         self._sock.setsockopt(SOL_NETLINK, GET_STRICT_CHK, 1)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
+        seconds, rest = divmod(ANSWER_WITHIN_S, 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL.pack(int(seconds), int(rest * 1e6)))
         self._sock.bind((0, 0))
         self._sequence = 0
 
@@ -156,7 +161,11 @@ class Netlink:
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         while True:
-            yield from _split(self._sock.recv(READ_SIZE))
+            try:
+                data = self._sock.recv(READ_SIZE)
+            except BlockingIOError as error:
+                raise NetlinkFailed("wait for the kernel's answer", errno.ETIMEDOUT, "") from error
+            yield from _split(data)
 
     def _next_sequence(self) -> int:
         self._sequence += 1

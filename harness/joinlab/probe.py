@@ -6,12 +6,13 @@ leave each port in that order, so when the second is seen at a port, the first h
 May not know: plans, nodes. The caller is in the namespace that holds the bridge.
 """
 
+import contextlib
 import os
 import select
 import socket
 import struct
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from joinlab.ring import (
@@ -30,7 +31,6 @@ from joinlab.ring import (
 )
 
 DISCARD = 9  # the port where nothing listens, RFC 863
-# The keeper does nothing else meanwhile, and doesn't see that the harness has gone.
 DEADLINE_S = 3.0
 # The longest that one pair of datagrams is waited for before the next is sent; a port may just be coming up.
 PATIENCE_S = 0.02
@@ -79,7 +79,9 @@ class NotInForce(Exception):
 class Prober:
     """Probes bridges. Its packet socket stays open, deaf between probes: closing it costs the kernel 10 ms or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, between_rounds: Callable[[], None] = lambda: None) -> None:
+        """``between_rounds`` is called again and again while a bridge is probed; what it raises ends the probing."""
+        self._between_rounds = between_rounds
         self._listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         attach_filter(self._listener, DEAF)
 
@@ -94,7 +96,7 @@ class Prober:
         """
         deadline = time.monotonic() + DEADLINE_S
         probe, ordered, rounds = PROBES[version], sorted(ports), 0
-        with _sender(bridge, probe) as sender:
+        with _sender(bridge, probe) as sender, self._deaf_afterwards():
             for start in range(0, len(ordered), WATCHED):
                 watched = ordered[start : start + WATCHED]
                 attach_filter(self._listener, _filter(probe, watched[0], watched[-1]))
@@ -105,8 +107,15 @@ class Prober:
                     if time.monotonic() > deadline:
                         what = f"bridge {bridge}, IPv{version}"
                         raise NotInForce(_explain(what, len(watched), len(reached), len(flooded)))
-        attach_filter(self._listener, DEAF)
+                    self._between_rounds()
         return rounds
+
+    @contextlib.contextmanager
+    def _deaf_afterwards(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            attach_filter(self._listener, DEAF)
 
     def _rounds(
         self, sender: socket.socket, probe: Probe, ports: frozenset[int]

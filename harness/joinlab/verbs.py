@@ -7,6 +7,7 @@ May not know: how the process got its privileges, pydantic, Docker, scapy, pytes
 """
 
 import os
+import select
 import selectors
 import socket
 import time
@@ -22,7 +23,7 @@ from joinlab.netlink import Netlink, NetlinkFailed
 from joinlab.plan import LabPlan, LinkPlan, Shape
 from joinlab.sysctls import SysctlLied
 from joinlab_agent import agent
-from joinlab_agent.channel import Channel, Message, Received
+from joinlab_agent.channel import Channel, ChannelClosed, Message, Received
 
 NETEM_CURE = (
     "the topology asks for delay, jitter, loss or the like, and this kernel has no netem: "
@@ -46,7 +47,7 @@ class Keeper:
         self._home = namespaces.open_namespace("self", "net")
         self._own_pids = namespaces.open_namespace("self", "pid")
         self._netlink = Netlink()
-        self._prober = probe.Prober()
+        self._prober = probe.Prober(self._end_without_harness)
         self._plan: LabPlan | None = None
         self._bridges: dict[str, int] = {}
         self._spaces: dict[str, int] = {}
@@ -87,6 +88,8 @@ class Keeper:
                 self._fork_node(number, **body)
                 return
             value, descriptors = self._carry_out(verb, body)
+        except ChannelClosed:
+            raise
         except Exception as error:  # a bad request must not end a lab; the harness raises it
             self._send({"re": number, "error": error_to_json(error)})
         else:
@@ -151,6 +154,13 @@ class Keeper:
         sock = ring.open_ring(ignored, geometry)
         ports = {str(index): name for name, index in indexes.items() if index not in ignored}
         return {"ports": ports, "ring": geometry.to_json()}, (sock.detach(),)
+
+    def _end_without_harness(self) -> None:
+        """Raise ChannelClosed if the harness has gone: for a verb that takes its time."""
+        hang_up = select.poll()
+        hang_up.register(self._channel, select.POLLRDHUP)
+        if hang_up.poll(0):
+            raise ChannelClosed("the harness has gone")
 
     # Links
 

@@ -1,6 +1,7 @@
 """`joinlab doctor` on this machine, whatever it has: each way must give an answer, and nothing may be left."""
 
 import os
+import select
 
 import pytest
 
@@ -55,3 +56,8 @@ def test_engine_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     assert found[doctor.ENGINE].text == "no Docker engine at /none.sock"
     assert found[doctor.ENGINE].cure.startswith("apt-get install docker.io")
     assert found[doctor.RUNTIME_DOCKER].state is State.MISSING
+
+
+def test_question_that_the_kernel_does_not_answer_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_WITHIN_S", 0.05)
+    assert doctor._in_scratch_namespace(lambda: bool(select.poll().poll())) is None

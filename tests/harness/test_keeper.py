@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from joinlab import pids
-from joinlab.errors import LabBroken, UsageError
-from joinlab.launchers import RUN_VARIABLE
+from joinlab import launchers, pids, probe
+from joinlab.errors import LabBroken, UnfitMachine, UsageError
+from joinlab.launchers import RUN_VARIABLE, start_keeper
+from joinlab.loop import Loop
 from joinlab.plan import LabPlan
 
 if TYPE_CHECKING:
@@ -196,3 +197,20 @@ def test_a_node_that_is_gone_can_not_be_linked(lab: BareLab, star: Callable[...,
     lab.ask("build", plan=plan.to_json())
     with pytest.raises(LabBroken, match=r"node a \(process 4194000\) can't be entered: No such file or directory"):
         lab.ask("link", pids={"a": 4194000})
+
+
+def test_the_keeper_ends_with_its_harness_while_it_probes(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    lab.build(star(2))
+    # A port that carries nothing is probed until the deadline.
+    lab.ask("cut", port="a-port")
+    lab.keeper.conversation.start("ready")
+    lab.keeper.conversation.close()
+    assert lab.keeper.process is not None
+    lab.keeper.process.wait(probe.DEADLINE_S / 2)
+
+
+def test_a_keeper_that_dies_early_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch, launcher: str) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(launchers, "START_S", 3600.0)
+    with pytest.raises(UnfitMachine, match="the keeper ended before it answered"):
+        start_keeper(Loop(), only=launcher)

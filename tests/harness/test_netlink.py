@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from joinlab import namespaces
+from joinlab import netlink as netlink_module
 from joinlab.namespaces import Namespace
 from joinlab.netlink import BATCH, Netlink, NetlinkFailed, nested, new_address, new_link, set_link
 
@@ -55,3 +56,9 @@ def test_the_first_failure_of_a_batch_is_told_and_the_rest_is_carried_out(netlin
 def test_an_interface_that_is_not_there_is_told(netlink: Netlink) -> None:
     with pytest.raises(NetlinkFailed, match="read interface 77: ENODEV"):
         netlink.links(77)
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink_module, "ANSWER_WITHIN_S", 0.02)
+    with Netlink() as netlink, pytest.raises(NetlinkFailed, match="wait for the kernel's answer: ETIMEDOUT"):
+        next(netlink._receive())

@@ -74,3 +74,12 @@ def test_nodes_end_with_the_runtime(lab: BareLab, star: Callable[..., LabPlan]) 
     lab.runtime.stop()
     for node in "ab":
         assert lab.wait_for("node", node=node, change="ended")["status"] == 0
+
+
+def test_a_node_that_can_not_be_made_leaves_nothing_of_the_others(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    too_long, *others = star(3).nodes
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(LabBroken, match="can't be made"):
+        lab.runtime.start([replace(too_long, name="x" * 100), *others])
+    lab.runtime.stop()
+    assert set(Path("/proc/self/fd").iterdir()) <= before

@@ -9,7 +9,7 @@ from typing import Any
 
 from joinlab import pids
 from joinlab.descriptors import make_room
-from joinlab.errors import UsageError
+from joinlab.errors import LabBroken, UsageError
 from joinlab.launchers import RunningKeeper
 from joinlab.loop import PATIENCE_S, Pending
 from joinlab.plan import NodePlan
@@ -55,8 +55,15 @@ class NetnsRuntime:
     def _start(self, nodes: Sequence[NodePlan]) -> None:
         conversation = self._keeper.conversation
         pending = {node.name: conversation.start("fork_node", name=node.name) for node in nodes}
+        failures = []
         for name, reply in pending.items():
-            self._nodes[name] = _node(name, reply)
+            # All of them: a descriptor that nobody takes would stay open, and keep its node alive.
+            try:
+                self._nodes[name] = _node(name, reply)
+            except LabBroken as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _pid(self, node: Node) -> int:
         """Return the node's first process as the caller sees it."""
