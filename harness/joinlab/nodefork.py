@@ -14,11 +14,16 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from joinlab import namespaces
+from joinlab.capabilities import Capability, keep_only
 from joinlab.namespaces import Namespace
 from joinlab_agent.channel import Channel
 
 # Above the descriptors of stdin, stdout and stderr.
 FIRST_DESCRIPTOR = 3
+# What an app needs is none of them. The others are for the tools that one runs in a node: its network is its own, and
+# tcpdump changes its user. Not: mounts, devices, modules, the clock, and writing where root has no business; a node
+# sees the files of the host. Reading stays: the programs under test may lie in a home that is closed to others.
+CAPABILITIES = frozenset(Capability)
 
 
 class Forked(NamedTuple):
@@ -89,6 +94,7 @@ def _become_node(name: str) -> None:
     namespaces.mount_sys()
     socket.sethostname(name)
     namespaces.name_process(f"node {name}")
+    keep_only(CAPABILITIES)
 
 
 def _close_all_but(channel: int, report: int) -> tuple[int, int]:

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from joinlab import launchers, pids, probe
+from joinlab.capabilities import mask
 from joinlab.errors import LabBroken, UnfitMachine, UsageError
 from joinlab.launchers import RUN_VARIABLE, start_keeper
 from joinlab.loop import Loop
+from joinlab.nodefork import CAPABILITIES
 from joinlab.plan import LabPlan
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ HARNESS = """
 import json, sys
 from joinlab.launchers import start_keeper
 from joinlab.loop import Loop
+from joinlab.nodefork import CAPABILITIES
 from joinlab.plan import LabPlan
 from joinlab.runtimes.netns import NetnsRuntime
 
@@ -214,3 +217,11 @@ def test_a_keeper_that_dies_early_is_noticed_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(launchers, "START_S", 3600.0)
     with pytest.raises(UnfitMachine, match="the keeper ended before it answered"):
         start_keeper(Loop(), only=launcher)
+
+
+def test_a_node_keeps_of_roots_powers_what_its_tools_need(lab: BareLab, star: Callable[..., LabPlan]) -> None:
+    lab.stand(star(1))
+    status = dict(line.split(":\t") for line in lab.run("a", "print(open('/proc/self/status').read())").splitlines())
+    # Of a program that the node executes as root: the sets that count, and what it could gain.
+    for kind in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(status[kind], 16) == mask(CAPABILITIES)
