@@ -45,10 +45,15 @@ options:
 	  *) [ $(leaves) -ge 1 -a $(leaves) -le 1022 ] || say 'leaves=$(leaves): expected 1 to 1022';; \
 	esac
 
-# The stamp is older than pyproject.toml when the dependencies may have changed.
-$(READY): pyproject.toml | options
+# The stamp is older than pyproject.toml when the dependencies may have changed. An environment does not survive that
+# its checkout is moved or its Python goes away; then it is made anew.
+USABLE := $(shell [ -x $(VENV)/bin/python ] && [ "$$(cat $(READY) 2> /dev/null)" = '$(CURDIR)' ] && echo yes)
+$(READY): pyproject.toml $(if $(USABLE),,anew) | options
 	@.ci/make-venv '$(PYTHON)' $(VENV)
-	@touch $@
+	@echo '$(CURDIR)' > $@
+
+.PHONY: anew
+anew:
 
 .PHONY: check
 check: $(READY) ## everything that CI runs: lint, types, all tests, each runtime and kind of user
@@ -95,6 +100,9 @@ doctor: $(READY) ## what this machine offers, and all that is missing, with cure
 	@$(JOINLAB) doctor
 
 .PHONY: clean
-clean: ## remove what dead runs left, the .venv and build/
-	@[ ! -x $(JOINLAB) ] || $(JOINLAB) clean
-	@rm -rf $(VENV) build
+clean: $(READY) ## remove what dead runs left on this machine; files of the checkout stay
+	@$(JOINLAB) clean
+
+.PHONY: distclean
+distclean: clean ## the same, then remove .venv/, build/ (with all artefacts) and the tools' caches
+	@rm -rf $(VENV) build .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -137,7 +137,7 @@ def _image() -> Finding:
     client.close()
     if there:
         return Finding(IMAGE, State.GOOD, tag)
-    return Finding(IMAGE, State.NOTE, f"{tag} is not built yet; the first run does it", "joinlab image")
+    return Finding(IMAGE, State.NOTE, f"{tag} is not built yet; the first run does it", "make image")
 
 
 def _netem() -> Iterator[Finding]:
@@ -150,7 +150,8 @@ def _netem() -> Iterator[Finding]:
             yield Finding(NETEM, State.NOTE, "can't be tried without root or user namespaces")
 
 
-NETEM_CURE = "apt-get install linux-modules-extra-$(uname -r), or a kernel with sch_netem"
+# No longer: at the width of a terminal it stays one line, to be copied.
+NETEM_CURE = "apt-get install linux-modules-extra-$(uname -r)"
 
 
 def _has_netem() -> bool:

@@ -5,11 +5,13 @@ to while the user thinks. May not know: how labs are started.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Protocol
 
@@ -24,7 +26,7 @@ from joinlab.rendezvous import Listener
 PROMPT = "joinlab> "
 HELP = """\
 nodes        list the nodes
-NODE         a shell in a node, here; from another terminal: joinlab shell NODE
+NODE         a shell in a node, here; its end (exit, Ctrl-D) leads back
 quit         take the lab down (so do Ctrl-D and Ctrl-C)"""
 
 # A keyboard gives a line at a time.
@@ -123,10 +125,11 @@ class Prompt:
 
     def _show_nodes(self) -> None:
         table = Table("node", "role", "interface", "address", "to enter it from another terminal")
+        program = _program()
         roles = {node.name: node.role for node in self._lab.plan.nodes}
         for link in self._lab.plan.links:
             addresses = "\n".join(filter(None, (link.ipv4, link.ipv6)))
-            table.add_row(link.node, roles[link.node], link.interface, addresses, f"joinlab shell {link.node}")
+            table.add_row(link.node, roles[link.node], link.interface, addresses, f"{program} shell {link.node}")
         self._console.print(table)
 
     def _shell(self, node: str) -> list[str]:
@@ -163,6 +166,15 @@ class Prompt:
                 loop.watch(sys.stdin, self._read)
             loop.unwatch(ended)
             os.close(ended.fileno())
+
+
+def _program() -> str:
+    """Return what to type for `joinlab`: the set-up of the checkout puts it into no folder of the PATH."""
+    script = Path(sys.executable).with_name("joinlab")
+    found = shutil.which("joinlab")
+    if (found is None or Path(found) != script) and script.is_relative_to(Path.cwd()):
+        return str(script.relative_to(Path.cwd()))
+    return "joinlab"
 
 
 class _Descriptor:

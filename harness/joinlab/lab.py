@@ -42,9 +42,18 @@ class Lab:
     """A running lab, as long as the context lasts (or from ``start`` to ``close``)."""
 
     def __init__(
-        self, plan: LabPlan, runtime: str = "auto", *, launcher: str | None = None, announce: Announce = lambda _: None
+        self,
+        plan: LabPlan,
+        runtime: str | Choice = "auto",
+        *,
+        launcher: str | None = None,
+        announce: Announce = lambda _: None,
     ) -> None:
-        """Prepare a lab; ``announce`` gets lines for the person who waits: what was chosen and why, slow steps."""
+        """Prepare a lab.
+
+        ``runtime`` may have been chosen already. ``announce`` gets lines for the person who waits: what was chosen and
+        why, slow steps.
+        """
         self.plan = plan
         self.loop = Loop()
         self.trace = Trace(self.loop)
@@ -167,7 +176,8 @@ class Lab:
     # Start
 
     def _start(self) -> None:
-        choice = choose(self._wanted_runtime)
+        wanted = self._wanted_runtime
+        choice = wanted if isinstance(wanted, Choice) else choose(wanted)
         self._owned.callback(self.loop.close)
         runtime = self._prepare(choice)
         self._announce(f"{self.plan.name}: {len(self.plan.nodes)} nodes on {choice.name}, because {choice.why}")
@@ -229,7 +239,7 @@ class Lab:
         )
         self._keeper = keeper
         self._owned.callback(keeper.close)
-        self._announce(f"the keeper runs as {keeper.launcher}, because {keeper.why}")
+        self._announce(f"the keeper runs {_place(keeper.launcher)}, because {keeper.why}")
         return keeper
 
     def _let_go_of_nodes(self) -> None:
@@ -262,6 +272,10 @@ class Lab:
         if part is None:
             raise LabBroken("the lab has not been started")
         return part
+
+
+def _place(launcher: str) -> str:
+    return "as root" if launcher == "root" else f"in a {launcher}"
 
 
 def _is_forgotten(record: Record) -> bool:

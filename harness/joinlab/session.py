@@ -124,9 +124,7 @@ class Session:
         return _plan(self._config, igmp)
 
     def _start(self, lab_plan: LabPlan) -> Lab:
-        lab = Lab(
-            lab_plan, self._choice.name, launcher=self._config.getoption("launcher"), announce=self._write_progress
-        )
+        lab = Lab(lab_plan, self._choice, launcher=self._config.getoption("launcher"), announce=self._write_progress)
         lab.start()
         return lab
 

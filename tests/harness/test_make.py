@@ -115,3 +115,21 @@ def test_set_up_that_failed_is_begun_again(fresh: Path) -> None:
         assert done.returncode == 2
         assert "the set-up failed" in done.stderr
         assert not (fresh / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("made_in", "has_python", "is_kept"), [("here", True, True), ("elsewhere", True, False), ("here", False, False)]
+)
+def test_environment_that_does_not_work_is_made_anew(
+    fresh: Path, made_in: str, has_python: bool, is_kept: bool
+) -> None:
+    (fresh / ".venv" / "bin").mkdir(parents=True)
+    (fresh / ".venv" / "bin" / "python").symlink_to("/bin/sh" if has_python else "/nowhere")
+    (fresh / ".venv" / ".ready").write_text(f"{fresh if made_in == 'here' else made_in}\n")
+    done = make("--dry-run", "setup", folder=fresh)
+    assert done.returncode == 0, done.stderr
+    assert (".ci/make-venv" not in done.stdout) == is_kept
+
+
+def test_clean_removes_no_file_of_the_checkout() -> None:
+    assert "rm " not in make("--dry-run", "clean").stdout

@@ -27,7 +27,8 @@ def choose(wanted: str) -> Choice:
         return Choice("docker", "it was asked for" if wanted == "docker" else "a Docker engine answers")
     if wanted == "docker":
         raise UnfitMachine([f"runtime docker: {problem}"])
-    return Choice("netns", problem)
+    # Its cure, after the last colon, is for those who want docker.
+    return Choice("netns", problem.rpartition(": ")[0] or problem)
 
 
 __all__ = ["NAMES", "Choice", "Node", "Runtime", "choose"]

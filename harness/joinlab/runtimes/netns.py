@@ -20,6 +20,8 @@ from joinlab_agent.channel import Channel
 AT_ONCE = 100
 # The agent's channel, and those of its apps.
 DESCRIPTORS_PER_NODE = 4
+# Without job control: in a PID namespace of its own a shell can't give the terminal back, and would complain.
+SHELL = ("/bin/sh", "+m")
 
 
 class NetnsRuntime:
@@ -44,7 +46,8 @@ class NetnsRuntime:
         kinds = ["--net", "--mount", "--uts", "--ipc", "--pid"]
         if self._keeper.launcher == "user namespace":
             kinds += ["--user", "--preserve-credentials"]
-        return [*self._keeper.enter, "nsenter", "--target", str(self._pid(self._nodes[node])), *kinds, "--", "/bin/sh"]
+        target = ["nsenter", "--target", str(self._pid(self._nodes[node])), *kinds]
+        return [*self._keeper.enter, *target, "--", "env", f"PS1={node}# ", *SHELL]
 
     def stop(self) -> None:
         """Close the agents' channels, which ends the nodes. Idempotent."""
