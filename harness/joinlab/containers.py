@@ -1,4 +1,4 @@
-"""Containers by label: find those of a run and remove them, several at once.
+"""Start a container; find those of a run by label and remove them, several at once.
 
 May not know: what runs in them.
 """
@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joinlab.errors import LabBroken
 from joinlab.marks import LABEL_ROLE, LABEL_RUN
@@ -20,6 +20,25 @@ AT_ONCE = 8
 
 GONE_PATIENCE_S = 20.0
 LOOK_EVERY_S = 0.01
+
+
+class Started(NamedTuple):
+    """A container that was started: its id, and its process as the engine's machine numbers it; 0: it ended at once."""
+
+    id: str
+    pid: int
+
+
+def create_and_start(client: "DockerClient", configuration: dict[str, Any]) -> Started:
+    """Create and start a container, and look up its process."""
+    from docker.errors import NotFound
+
+    container: str = client.api.create_container(**configuration)["Id"]
+    client.api.start(container)
+    try:
+        return Started(container, int(client.api.inspect_container(container)["State"]["Pid"]))
+    except NotFound:
+        return Started(container, 0)
 
 
 def of_run(client: "DockerClient", run: str) -> list[str]:

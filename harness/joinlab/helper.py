@@ -9,15 +9,18 @@ May not know: what the keeper does.
 
 import contextlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from joinlab.base import Progress
-from joinlab.containers import enter_command
+from joinlab.containers import Started, create_and_start, enter_command
 from joinlab.control import SOCKET_IN_CONTAINER, Control
-from joinlab.engine import connect, engine_errors, engine_problem
+from joinlab.engine import connect, engine_errors, engine_is_in_sight, engine_problem
 from joinlab.errors import UnfitMachine
 from joinlab.launchers import Launcher, Order, RunningKeeper
 from joinlab.marks import LABEL_ROLE, PROCESS_VARIABLE, ROLE_KEEPER, this_process
+from joinlab.runtimes.deathwatch import Deathwatch
+from joinlab_agent.channel import Channel
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -58,8 +61,7 @@ def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
     control.engage(ROLE_KEEPER)
     end = _ending(client, control)
     try:
-        client.api.start(client.api.create_container(**_configuration(client, control, image)))
-        channel = control.wait_for([KEEPER_NAME])[KEEPER_NAME]
+        channel = _first_word(order, control, create_and_start(client, _configuration(client, control, image)))
     except APIError as error:
         end()
         raise UnfitMachine([f"the Docker engine can't start it: {error.explanation}"]) from error
@@ -68,6 +70,16 @@ def _start(control: Control, order: Order, progress: Progress) -> RunningKeeper:
         raise
     enter = enter_command(_name(control))
     return RunningKeeper(order.converse(channel), NAME, "you may use the Docker engine", on_close=end, enter=enter)
+
+
+def _first_word(order: Order, control: Control, started: Started) -> Channel:
+    """Wait until the keeper has dialled in, or its container has ended. Raises LabBroken."""
+    starting: Future[Started] = Future()
+    starting.set_result(started)
+    with Deathwatch(order.loop, sees_processes=engine_is_in_sight()) as watch:
+        watch.add(KEEPER_NAME, starting)
+        found = control.wait_for([KEEPER_NAME], lambda: "the keeper's container has ended" if watch.ended else None)
+    return found[KEEPER_NAME]
 
 
 def _name(control: Control) -> str:

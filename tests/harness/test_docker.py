@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
+from joinlab import helper
 from joinlab.base import base_tag
 from joinlab.containers import of_run
 from joinlab.control import Control
@@ -219,6 +220,18 @@ def test_the_keeper_runs_in_a_container_and_ends_with_its_channel(run: Container
     assert len(of_run(client, run.control.id)) == 1
     keeper.close()
     keeper.close()
+    assert of_run(client, run.control.id) == []
+
+
+def test_a_keeper_that_ends_in_its_container_is_noticed_at_once(
+    run: Containers, client: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = helper._configuration
+    monkeypatch.setattr(helper, "_configuration", lambda *given: configuration(*given) | {"entrypoint": ["false"]})
+    launcher = helper_launcher(lambda: run.control, lambda _: None)
+    # Not: no word from it in 30 s.
+    with pytest.raises(LabBroken, match="the keeper's container has ended"):
+        start_keeper(run.loop, others=[launcher], only=HELPER)
     assert of_run(client, run.control.id) == []
 
 

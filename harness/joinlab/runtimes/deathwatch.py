@@ -11,14 +11,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from joinlab.containers import Started
 from joinlab.loop import Loop
-
-
-class Started(NamedTuple):
-    """A container that was started: its id, and its process as the engine's machine numbers it; 0: it ended at once."""
-
-    id: str
-    pid: int
 
 
 class _Descriptor(NamedTuple):

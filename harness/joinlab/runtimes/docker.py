@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import ImageNotFound
 from requests.exceptions import RequestException
 
 from joinlab.base import Progress
-from joinlab.containers import AT_ONCE, enter_command, remove_all, with_role
+from joinlab.containers import AT_ONCE, Started, create_and_start, enter_command, remove_all, with_role
 from joinlab.control import Control
 from joinlab.engine import connect, engine_errors, engine_is_in_sight, engine_problem
 from joinlab.errors import LabBroken, UnfitMachine
@@ -27,7 +27,7 @@ from joinlab.marks import ROLE_NODE
 from joinlab.plan import NodePlan
 from joinlab.runtimes.base import Node
 from joinlab.runtimes.container import node_container
-from joinlab.runtimes.deathwatch import Deathwatch, Started
+from joinlab.runtimes.deathwatch import Deathwatch
 
 __all__ = ["DockerRuntime", "engine_problem"]
 
@@ -61,7 +61,7 @@ class DockerRuntime:
             starting: dict[str, Future[Started]] = {}
             for node in nodes:
                 configuration = node_container(client, self._control, node, images[node.image])
-                starting[node.name] = self._pool.submit(_create_and_start, client, configuration)
+                starting[node.name] = self._pool.submit(create_and_start, client, configuration)
                 watch.add(node.name, starting[node.name])
             try:
                 channels = self._control.wait_for(starting, lambda: _problem(watch))
@@ -108,17 +108,8 @@ def _problem(watch: Deathwatch) -> str | None:
     return f"node {min(watch.ended)} ended before all had spoken" if watch.ended else None
 
 
-def _create_and_start(client: DockerClient, configuration: dict[str, Any]) -> Started:
-    container: str = client.api.create_container(**configuration)["Id"]
-    client.api.start(container)
-    try:
-        return Started(container, int(client.api.inspect_container(container)["State"]["Pid"]))
-    except NotFound:
-        return Started(container, 0)
-
-
 def _last_words(client: DockerClient, configuration: dict[str, Any]) -> str:
-    container, _ = _create_and_start(client, configuration)
+    container, _ = create_and_start(client, configuration)
     with contextlib.suppress(RequestException):
         client.api.wait(container, timeout=LAST_WORDS_S)
     said: bytes = client.api.logs(container, tail=LAST_WORDS_LINES)
