@@ -89,7 +89,9 @@ class Agent:
         number, verb = body.pop("id"), body.pop("do")
         try:
             answer = self._do(number, verb, body)
-        except (Refused, OSError, TypeError) as error:
+        except Stopped:
+            raise
+        except Exception as error:  # a bad request must not end a node; the harness raises it
             self._channel.send({"re": number, "error": {"type": type(error).__name__, "text": str(error)}})
             return
         if answer is not None:

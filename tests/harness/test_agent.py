@@ -95,6 +95,13 @@ def test_command_that_does_not_exist_is_an_error_that_names_it(node: LabNode) ->
     assert node.run("true").status == 0
 
 
+@pytest.mark.parametrize("argv", [(), ("echo", "\0")])
+def test_command_that_can_not_be_one_is_an_error_and_the_agent_lives_on(node: LabNode, argv: tuple[str, ...]) -> None:
+    with pytest.raises(LabBroken, match=r"range|null byte"):
+        node.run(*argv)
+    assert node.run("true").status == 0
+
+
 def test_unknown_verb_is_refused_and_the_agent_lives_on(node: LabNode) -> None:
     with pytest.raises(LabBroken, match="no verb 'dance'"):
         node._conversation.call("dance")
