@@ -16,7 +16,7 @@ import sys
 from argparse import ArgumentParser
 from typing import NoReturn
 
-from joinlab import lean_pyroute2, namespaces
+from joinlab import lean_pyroute2, namespaces, nursery
 from joinlab.namespaces import Namespace
 from joinlab_agent.channel import Channel, ChannelClosed
 
@@ -39,13 +39,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except OSError as error:
         _refuse(channel, error)
         os._exit(1)
+    # Before the imports: it imports what the nodes need, while we import what we need.
+    children = nursery.start(channel)
     lean_pyroute2.prepare()
-    # Imports leave hardly any garbage, and make the collector look for it again and again. See nodefork.freeze.
+    # Imports leave hardly any garbage, and make the collector look for it again and again.
     gc.disable()
     from joinlab.verbs import Keeper
 
+    gc.enable()
     with contextlib.suppress(ChannelClosed):
-        Keeper(channel).serve()
+        Keeper(channel, children).serve()
     os._exit(0)
 
 

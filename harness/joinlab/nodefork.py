@@ -1,4 +1,4 @@
-"""Fork a node from the warm keeper: a process in namespaces of its own, pid 1 there, running the agent.
+"""Fork a node from the warm nursery: a process in namespaces of its own, pid 1 there, running the agent.
 
 A fork of a warm parent costs 1 ms and 1 MB, a fresh interpreter 54 ms and 11 MB. The node has no name anywhere: when
 its process ends, the kernel removes its namespaces and all that is in them.
@@ -6,7 +6,6 @@ its process ends, the kernel removes its namespaces and all that is in them.
 May not know: the fabric, links, plans.
 """
 
-import gc
 import os
 import signal
 import socket
@@ -44,15 +43,6 @@ def fork(name: str, agent: Callable[[Channel], NoReturn], own_pid_namespace: int
     os.close(report_end)
     theirs.close()
     return Forked(pid, ours.detach(), report)
-
-
-def freeze() -> None:
-    """Keep the garbage collector off the objects of the keeper: touching them would copy their pages in each node.
-
-    It may look for garbage from now on.
-    """
-    gc.freeze()
-    gc.enable()
 
 
 def _fork_into_new_pid_namespace(own: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def outside(pid: int, ancestor: int) -> int | None:
-    """Return our number of the process that its namespace's keeper calls ``pid``; ``ancestor`` started the keeper.
+    """Return our number of the process that its keeper calls ``pid``; ``ancestor`` started the keeper.
 
     None: there is none.
     """
@@ -20,9 +20,12 @@ def outside(pid: int, ancestor: int) -> int | None:
     return None
 
 
-def _descends(parent: int, ancestor: int) -> bool:
-    """Tell whether the keeper, which is the parent, was started by ``ancestor``."""
-    return any(int(f["Pid"]) == parent and int(f["PPid"]) == ancestor for f in _statuses())
+def _descends(pid: int, ancestor: int) -> bool:
+    """Tell whether a process was started by ``ancestor``, or by one that was."""
+    parents = {int(facts["Pid"]): int(facts["PPid"]) for facts in _statuses()}
+    while pid and pid != ancestor:
+        pid = parents.get(pid, 0)
+    return pid == ancestor
 
 
 def _statuses() -> Iterator[dict[str, str]]:

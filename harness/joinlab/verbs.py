@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from joinlab import fabric, links, namespaces, nodefork, probe, ring, shaping
+from joinlab import fabric, links, namespaces, probe, ring, shaping
 from joinlab.descriptors import make_room
 from joinlab.errors import JoinlabError, LabBroken, UnfitMachine, UsageError
 from joinlab.mdb import GroupWatch
@@ -22,7 +22,6 @@ from joinlab.namespaces import Namespace
 from joinlab.netlink import Netlink, NetlinkFailed
 from joinlab.plan import LabPlan, LinkPlan, Shape
 from joinlab.sysctls import SysctlLied
-from joinlab_agent import agent
 from joinlab_agent.channel import Channel, ChannelClosed, Message, Received
 
 NETEM_CURE = (
@@ -40,12 +39,13 @@ Answer = tuple[Any, tuple[int, ...]]
 class Keeper:
     """The verbs of one channel, and what they have made."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, nursery: Channel) -> None:
         self._channel = channel
+        self._nursery = nursery
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ, self._take_requests)
+        self._selector.register(nursery, selectors.EVENT_READ, self._hear_nursery)
         self._home = namespaces.open_namespace("self", "net")
-        self._own_pids = namespaces.open_namespace("self", "pid")
         self._netlink = Netlink()
         self._prober = probe.Prober(self._end_without_harness)
         self._plan: LabPlan | None = None
@@ -64,7 +64,6 @@ class Keeper:
             "groups": self._list_groups,
         }
         self._verbs_with_descriptors: dict[str, Callable[..., Answer]] = {"capture": self._capture}
-        nodefork.freeze()
 
     def serve(self) -> NoReturn:
         """Serve until the channel closes: ChannelClosed is raised then."""
@@ -225,28 +224,19 @@ class Keeper:
     # Nodes
 
     def _fork_node(self, number: int, name: str) -> None:
-        """Fork a node; the reply goes out when it is up, so many can come up side by side."""
-        forked = nodefork.fork(name, agent.main, self._own_pids)
-        ended = os.pidfd_open(forked.pid)
-        self._selector.register(ended, selectors.EVENT_READ, lambda: self._node_ended(name, forked.pid, ended))
-        report = selectors.EVENT_READ, lambda: self._node_reported(number, name, forked)
-        self._selector.register(forked.report, *report)
+        """Have a node forked; the reply goes out when it is up, so many can come up side by side."""
+        self._nursery.send({"number": number, "name": name})
 
-    def _node_reported(self, number: int, name: str, forked: nodefork.Forked) -> None:
-        self._selector.unregister(forked.report)
-        with os.fdopen(forked.report) as report:
-            failure = report.read()
-        if failure:
-            os.close(forked.channel)
-            self._send({"re": number, "error": error_to_json(LabBroken(f"node {name} can't be made: {failure}"))})
-        else:
-            self._send({"re": number, "value": {"pid": forked.pid}}, (forked.channel,))
-
-    def _node_ended(self, name: str, pid: int, ended: int) -> None:
-        self._selector.unregister(ended)
-        os.close(ended)
-        _, status = os.waitpid(pid, 0)
-        self._record("node", change="ended", node=name, status=os.waitstatus_to_exitcode(status))
+    def _hear_nursery(self) -> None:
+        for body, descriptors in self._nursery.take():
+            match body:
+                case {"status": status, "name": name}:
+                    self._record("node", change="ended", node=name, status=status)
+                case {"number": number, "pid": pid}:
+                    self._send({"re": number, "value": {"pid": pid}}, descriptors)
+                case {"number": number, "name": name, "failure": failure}:
+                    error = LabBroken(f"node {name} can't be made: {failure}")
+                    self._send({"re": number, "error": error_to_json(error)})
 
     def _built(self) -> LabPlan:
         if self._plan is None:

@@ -134,7 +134,7 @@ def test_a_standing_lab_goes_with_its_keeper_or_harness(
     assert harness.stdout.readline() == b"stands\n"
     # With the root launcher: the keeper and five nodes; a user namespace's keeper has a process before it.
     processes = processes_of(run_id)
-    assert len(processes) == (6 if launcher == "root" else 7)
+    assert len(processes) == (7 if launcher == "root" else 8)
     # The keeper was started first, so it (or the process before it) has the lowest number.
     os.kill(min(processes) if victim == "joinlab.keeper" else harness.pid, how)
     assert_all_gone(run_id)
