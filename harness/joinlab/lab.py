@@ -19,9 +19,10 @@ from typing import Any, Self, TypeVar
 
 from joinlab.capture import Capture, open_capture
 from joinlab.control import Control
-from joinlab.errors import LabBroken
+from joinlab.errors import ExpectationFailed, LabBroken
 from joinlab.expect import Expectations
 from joinlab.helper import helper_launcher
+from joinlab.laggards import leave_again, reported_after_leaving
 from joinlab.launchers import RunningKeeper, start_keeper
 from joinlab.loop import Loop
 from joinlab.node import LabNode, end_apps, end_programs
@@ -170,8 +171,21 @@ class Lab:
         mark = self.trace.mark()
         while left := self.groups():
             # Asked again after each change, because the last one may have come before the question.
-            text = f"the bridge forgets {', '.join(f'{group} at {port}' for port, group in sorted(left))}"
-            mark = _after(self.trace.wait_for(Question(text, Kind.GROUP, where=_is_forgotten), since=mark))
+            mark = self._wait_for_rest(left, mark)
+
+    def _wait_for_rest(self, left: frozenset[tuple[str, str]], mark: Mark) -> Mark:
+        """Wait until a bridge forgets something, with the help of hosts that must leave again."""
+        text = f"the bridge forgets {', '.join(f'{group} at {port}' for port, group in sorted(left))}"
+        try:
+            return _after(self.trace.wait_for(Question(text, Kind.GROUP, where=_is_forgotten), since=mark))
+        except ExpectationFailed:
+            asked = [(self._node_of_port[port], group) for port, group in left]
+            late = [(node, group) for node, group in asked if reported_after_leaving(self.trace, node, group)]
+            if not late:
+                raise
+            for node, group in late:
+                leave_again(self.trace, self.node(node), group)
+            return mark
 
     # Start
 

@@ -203,3 +203,31 @@ def test_call_there_and_back_is_quick(lab: Lab) -> None:
         took.append(time.perf_counter() - begun)
     # The aim is 0.3 ms, judged by `make bench`; this catches a call that has begun to wait for something.
     assert statistics.median(took) < 0.005
+
+
+# IGMPv2: type 0x16, no time, checksum, group.
+LATE_REPORT = """
+import socket, struct, sys
+group = socket.inet_aton(sys.argv[1])
+total = 0x1600 + sum(struct.unpack("!2H", group))
+report = struct.pack("!BBH4s", 0x16, 0, ~(total % 0xFFFF) & 0xFFFF, group)
+sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
+sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+sock.sendto(report, (sys.argv[1], 0))
+"""
+
+
+def test_lab_comes_to_rest_though_a_report_came_after_the_leave() -> None:
+    with Lab(plan(load("star", Overrides(leaves=2, igmp=2))), "netns") as lab:
+        expect, leaf = lab.expectations(), lab.leaves[0]
+        member = leaf.app().socket(Provider.MCAST, Flag.C_LEAF, Flag.D_LEAF)
+        member.join_leaf(GROUP)
+        expect.bridge_joined(leaf, GROUP[0])
+        lab.end_apps()
+        expect.bridge_forgot(leaf, GROUP[0])
+        sent = leaf.run("python3", "-c", LATE_REPORT, GROUP[0])
+        assert sent.status == 0, sent.stderr
+        expect.from_now()
+        lab.settle()
+        assert not lab.groups()
+        expect.igmp_leave(leaf, GROUP[0])
