@@ -20,8 +20,9 @@ from joinlab_agent.channel import Channel
 AT_ONCE = 100
 # The agent's channel, and those of its apps.
 DESCRIPTORS_PER_NODE = 4
-# Without job control: in a PID namespace of its own a shell can't give the terminal back, and would complain.
-SHELL = ("/bin/sh", "+m")
+# With job control, though it can't give the terminal back from its PID namespace and says so at its end: without it,
+# Ctrl-C would also reach nsenter, which waits for it, and end that.
+SHELL = ("/bin/sh",)
 
 
 class NetnsRuntime:
