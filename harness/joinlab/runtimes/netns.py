@@ -20,9 +20,8 @@ from joinlab_agent.channel import Channel
 AT_ONCE = 100
 # The agent's channel, and those of its apps.
 DESCRIPTORS_PER_NODE = 4
-# With job control, though it can't give the terminal back from its PID namespace and says so at its end: without it,
-# Ctrl-C would also reach nsenter, which waits for it, and end that.
-SHELL = ("/bin/sh",)
+# Without job control: in a PID namespace of its own a shell can't give the terminal back, and would complain.
+SHELL = ("/bin/sh", "+m")
 
 
 class NetnsRuntime:
@@ -47,8 +46,9 @@ class NetnsRuntime:
         kinds = ["--net", "--mount", "--uts", "--ipc", "--pid"]
         if self._keeper.launcher == "user namespace":
             kinds += ["--user", "--preserve-credentials"]
-        target = ["nsenter", "--target", str(self._pid(self._nodes[node])), *kinds]
-        return [*self._keeper.enter, *target, "--", "env", f"PS1={node}# ", *SHELL]
+        # Ctrl-C is for what runs in the shell, and must not end nsenter, which waits for it.
+        target = ["env", "--ignore-signal=INT", "nsenter", "--target", str(self._pid(self._nodes[node])), *kinds]
+        return [*self._keeper.enter, *target, "--", "env", "--default-signal=INT", f"PS1={node}# ", *SHELL]
 
     def stop(self) -> None:
         """Close the agents' channels, which ends the nodes. Idempotent."""
