@@ -24,7 +24,7 @@ help: ## list the targets
 	@echo; echo '  First of all: make topology=star test'
 
 .PHONY: test
-test: options $(READY) ## run the scenarios on a topology (make topology=star leaves=16 runtime=netns test)
+test: options compiled ## run the scenarios on a topology (make topology=star leaves=16 runtime=netns test)
 	@$(SCENARIOS) --runtime=$(runtime)
 
 .PHONY: setup
@@ -55,8 +55,14 @@ $(READY): pyproject.toml $(if $(USABLE),,anew) | options
 .PHONY: anew
 anew:
 
+# As pip does for what it installs. Python would do it at the first run, but not where PYTHONDONTWRITEBYTECODE is set
+# or the checkout is somebody else's, and then a lab takes half as long again to come up.
+.PHONY: compiled
+compiled: $(READY)
+	@$(VENV)/bin/python -m compileall -qq nodes harness || true # a checkout that cannot be written to works, only slower
+
 .PHONY: check
-check: $(READY) ## everything that CI runs: lint, types, all tests, each runtime and kind of user
+check: compiled ## everything that CI runs: lint, types, all tests, each runtime and kind of user
 	@.ci/check
 
 .PHONY: conformance
@@ -84,7 +90,7 @@ harness: $(READY) ## tests of the harness: keeper, runtimes, plugin, command lin
 	@$(PYTEST) tests/harness $(args)
 
 .PHONY: bench
-bench: $(READY) ## measure start, stop and calls (JSON under build/)
+bench: compiled ## measure start, stop and calls (JSON under build/)
 	@$(PYTEST) tests/bench -s $(args)
 
 .PHONY: netem-kernel
@@ -105,4 +111,4 @@ clean: $(READY) ## remove what dead runs left on this machine; files of the chec
 
 .PHONY: distclean
 distclean: clean ## the same, then remove .venv/, build/ (with all artefacts) and the tools' caches
-	@rm -rf $(VENV) build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build .hypothesis $$(find nodes harness tests -name __pycache__) .mypy_cache .pytest_cache .ruff_cache
