@@ -91,6 +91,10 @@ class Connection:
         if self._sock:
             self._obey()
 
+    def mute(self) -> None:
+        """Tell nobody what comes of the link from now on, not even what has been heard already."""
+        self.on_event = lambda _: None
+
     def resume(self) -> None:
         """Read on."""
         if self.is_held:

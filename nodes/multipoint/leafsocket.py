@@ -122,7 +122,7 @@ class LeafSocket(SessionSocket):
         """Take back the question: the blocking call was cancelled, the leaf may ask again (JL-73)."""
         assert self._connection
         connection, self._connection, self._request = self._connection, None, None
-        connection.on_event = lambda _: None
+        connection.mute()
         # An orderly end would keep the two ports from connecting again for as long as it takes.
         connection.link.abort(time.monotonic())
         connection.pump()
@@ -201,6 +201,7 @@ class LeafSocket(SessionSocket):
     def _cannot_take_part(self, code: int) -> None:
         """The root has let us in, but the kernel did not take the membership: go again (JL-69, JL-71)."""
         assert self._connection
+        self._connection.mute()
         self._connection.link.close(time.monotonic())
         if self._request:
             self._core.failed()
@@ -384,11 +385,10 @@ class LeafSocket(SessionSocket):
 
     def _end(self, *, is_abortive: bool) -> None:
         now = time.monotonic()
-        links = [*self._connections.values(), *([self._connection] if self._connection else [])]
+        self.parting = (*self._connections.values(), *([self._connection] if self._connection else []))
         self._connections.clear()
-        self.parting = tuple(links)
-        for connection in links:
-            connection.on_event = lambda _: None
+        for connection in self.parting:
+            connection.mute()
             if is_abortive:
                 connection.link.abort(now)
             else:

@@ -60,7 +60,7 @@ class LegSocket(PartingSocket):
     def session_ended(self, code: int) -> None:
         """The root has ended the session (CL-01)."""
         if self.connection:
-            self.connection.on_event = lambda _: None
+            self.connection.mute()
             self.connection.pump()
         if self.member:
             self.note_end(code)
@@ -180,7 +180,7 @@ class LegSocket(PartingSocket):
         self.parting = (self.connection,)
         now = time.monotonic()
         self.root.forget(self)
-        self.connection.on_event = lambda _: None
+        self.connection.mute()
         if is_abortive:
             self.connection.link.abort(now)
         else:

@@ -263,6 +263,9 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         # It was withdrawn in the same breath, before anybody could look at it
         (s.CLOSING, i.REFUSE): (_nothing, s.CLOSING),
         (s.CLOSING, i.OPENED): (_nothing, s.CLOSING),
+        # An answer to what was asked in the same breath as the end: nobody waits for it any more
+        (s.PARTED, i.SAY_FLOWS): (_nothing, s.PARTED),
+        (s.CLOSING, i.SAY_FLOWS): (_nothing, s.CLOSING),
     }
     for state in (s.JOINED, s.PARTING):
         moves |= {

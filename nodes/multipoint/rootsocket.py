@@ -175,12 +175,14 @@ class RootSocket(SessionSocket):
             self._ensure_session(connection)
         except OSError as reason:
             code = reason.code if isinstance(reason, MultipointError) else from_kernel_at_join(reason.errno)
+            connection.mute()
             link.close(time.monotonic())
             self._core.failed(link)
             self._finish_join(link, code)
             return
         member = self._core.agreed(link, answer, time.monotonic())
         if member is None:
+            connection.mute()
             self._finish_join(link, constants.WSAECONNREFUSED)
             return
         self._welcome(self._legs[link], connection, member)
@@ -372,7 +374,7 @@ class RootSocket(SessionSocket):
             if is_abortive:
                 link.abort(now)
         for connection in waiting:
-            connection.on_event = lambda _: None
+            connection.mute()
             connection.pump()
         for leg in legs:
             leg.session_ended(constants.WSAECONNRESET if is_abortive else 0)
@@ -381,7 +383,7 @@ class RootSocket(SessionSocket):
     def _drop(self, link: Link) -> None:
         connection = self._connections.pop(link, None)
         if connection:
-            connection.on_event = lambda _: None
+            connection.mute()
             connection.pump()
 
     def _end(self, *, is_abortive: bool) -> None:

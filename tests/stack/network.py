@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import logging
 import os
 import signal
 import socket
@@ -123,6 +124,19 @@ class Pair:
                         return
 
 
+class Faults(logging.Handler):
+    """What the stack logs as a fault of its own: it goes on then, and a test might not notice."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+        logging.getLogger("multipoint").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, with its traceback."""
+        self.told.append(logging.Formatter().format(record))
+
+
 def _run(writing: int, body: Callable[[], None]) -> None:
     """Be the child: run the body, tell how it failed, and end without pytest's own clean-up."""
     status = 1
@@ -130,7 +144,9 @@ def _run(writing: int, body: Callable[[], None]) -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.alarm(BODY_LIMIT_S)
         enter_new_namespaces()
+        faults = Faults()
         body()
+        assert not faults.told, "\n".join(faults.told)
         status = 0
     except BaseException:
         os.write(writing, traceback.format_exc().encode())
