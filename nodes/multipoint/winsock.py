@@ -50,6 +50,7 @@ from multipoint.calls_sockets import (
     socket,
 )
 from multipoint.calls_start import WSACleanup, WSAEnumProtocols, WSAGetLastError, WSASetLastError, WSAStartup
+from multipoint.errors import DecodingError
 from multipoint.messages import MSG
 from multipoint.overlapped import WSAOVERLAPPED
 from multipoint.values import Readable, sockaddr
@@ -122,6 +123,8 @@ __all__ = [
 
 
 def address(name: Readable) -> Endpoint:
-    """Return host and port from the memory of a sockaddr."""
+    """Return host and port from the memory of a sockaddr. Raises DecodingError: it is a tool of ours, not Winsock's."""
     family = int.from_bytes(name[:2], "little")
+    if family not in pointers.LAYOUTS:
+        raise DecodingError(f"family {family} has no addresses")
     return _endpoint(pointers.LAYOUTS[family].unpack(name))

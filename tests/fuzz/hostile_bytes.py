@@ -5,80 +5,136 @@
 
 By itself it tries seeded random changes to right messages; with --atheris, coverage guides it
 (pip install -e '.[fuzz]').
-What breaks the rule is printed with the bytes that did it. Each input goes to everything that reads bytes: the control
-stream, whole and cut in two, with and without a Hello; a link in each role; datagrams; the C structures of quality of
-service, addresses and group filters; provider-specific objects.
+What breaks the rule is printed with the bytes that did it. The first byte chooses in which state two links, one without
+and one with a pre-shared key, hear the rest. It goes to everything else that reads bytes too: the control stream, whole
+and cut in two, with and without a Hello; datagrams; the C structures of quality of service, addresses and group
+filters; provider-specific objects and the rules for flows; names and flows that a program hands over. The answers of
+the kernel (``interfaces``) are not hostile, and left out.
 """
 
 import contextlib
 import random
 import sys
 import time
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
-from multipoint import group_layouts, wire
-from multipoint.datagram import Authenticator, Datagram, decode_datagram, encode_datagram
+from multipoint import group_layouts, layouts, pointers, winsock, wire
+from multipoint.constants import (
+    AF_INET,
+    AF_INET6,
+    QOS_OBJECT_END_OF_LIST,
+    QOS_OBJECT_SD_MODE,
+    RSVP_OBJECT_ADSPEC,
+)
+from multipoint.datagram import Authenticator, Datagram, ReplayWindow, decode_datagram, encode_datagram
 from multipoint.errors import DecodingError, MultipointError
 from multipoint.flow import FLOWSPEC, QOS
-from multipoint.flow_rules import objects, pack_object
+from multipoint.flow_rules import check_reduced, is_valid, objects, pack_object
 from multipoint.kinds import JoinRole, Plane, ProviderClass
-from multipoint.layouts import LINGER, SOCKADDR_IN, SOCKADDR_IN6, WSAPROTOCOL_INFO
+from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSAPROTOCOL_INFO
 from multipoint.link import Link, Patience
+from multipoint.link_events import Agreed, FlowsAsked, Requested
+from multipoint.link_states import State
 from multipoint.wire import Endpoint
 
-
-class Structure(Protocol):
-    """What a C structure can do with bytes."""
-
-    def unpack(self, data: bytes) -> object:
-        """Read the structure from the beginning of ``data``."""
-
-
 HELLO = wire.encode(wire.Hello())
-ROW = pack_object(2002, bytes(4)) + pack_object(2001, b"")
+ROW = (
+    pack_object(RSVP_OBJECT_ADSPEC, b"")
+    + pack_object(QOS_OBJECT_SD_MODE, bytes(4))
+    + pack_object(QOS_OBJECT_END_OF_LIST, b"")
+)
 FLOWS = QOS.of(FLOWSPEC(TokenRate=1), FLOWSPEC(), ROW)
 ASKED = (ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH)
 HOME, GROUP = Endpoint("10.0.0.2", 5000), Endpoint("ff15::1", 5000)
+JOIN = wire.Join(*ASKED, HOME, 1024, b"hello", FLOWS)
+INVITE = wire.Invite(*ASKED, 1, 0, b"", FLOWS)
+ACCEPT = wire.Accept(Plane.LEAF, Plane.LEAF, HOME, b"hi", FLOWS)
+MEMBERSHIP = wire.Membership(1, 2, GROUP, HOME, bytes(32), bytes(32), 1, 2)
+CONFIRM = wire.Confirm(MEMBERSHIP)
+KEY = bytes(32)
+# By whether its speaker is the one who connected.
+PROOFS = {is_caller: wire.Proof(wire.make_proof(KEY, is_caller, bytes(16), bytes(16))) for is_caller in (True, False)}
+GREETINGS = {
+    is_caller: wire.encode(wire.Hello(wants_proof=True)) + wire.encode(PROOFS[is_caller]) for is_caller in PROOFS
+}
 RIGHT = [
     HELLO,
-    wire.encode(wire.Join(*ASKED, HOME, 1024, b"hello", FLOWS)),
-    wire.encode(wire.Invite(*ASKED, 1, 0, b"", FLOWS)),
-    wire.encode(wire.Accept(Plane.LEAF, Plane.LEAF, HOME, b"hi", FLOWS)),
-    wire.encode(wire.Confirm(wire.Membership(1, 2, GROUP, HOME, bytes(32), bytes(32), 1, 2))),
+    *GREETINGS.values(),
+    wire.encode(JOIN),
+    wire.encode(INVITE),
+    wire.encode(ACCEPT),
+    wire.encode(CONFIRM),
+    wire.encode(wire.Reject(10061)),
+    wire.encode(wire.Cancel()),
+    wire.encode(wire.Close(b"end")),
+    wire.encode(wire.FlowRequest(1, FLOWS)) + wire.encode(wire.Leave(b"bye")),
     wire.encode(wire.FlowAnswer(1, 0, FLOWS)),
     wire.encode(wire.Chat(b"psst")) + wire.encode(wire.Heartbeat()) + wire.encode(wire.Leave(b"bye")),
     encode_datagram(Datagram(1, 2, 3, b"payload"), Authenticator(bytes(32))),
     FLOWS.pack(),
     ROW,
+    SOCKADDR_IN(5, "239.1.1.1").pack() + SOCKADDR_IN(0, "10.0.0.1").pack(),
+    SOCKADDR_IN6(5, "ff15::1").pack() + SOCKADDR_IN6(0, "fd00::1").pack(),
     group_layouts.GROUP_FILTER(1, SOCKADDR_IN(5, "239.1.1.1"), 0, [SOCKADDR_IN(0, "10.0.0.1")]).pack(),
     group_layouts.IP_MSFILTER("239.1.1.1", "10.0.0.2", 0, ["10.0.0.1"]).pack(),
 ]
-STRUCTURES: tuple[Structure, ...] = (
-    FLOWSPEC,
-    QOS,
-    SOCKADDR_IN,
-    SOCKADDR_IN6,
-    WSAPROTOCOL_INFO,
-    LINGER,
-    group_layouts.IP_MREQ,
-    group_layouts.IP_MREQ_SOURCE,
-    group_layouts.IPV6_MREQ,
-    group_layouts.GROUP_REQ,
-    group_layouts.GROUP_SOURCE_REQ,
-    group_layouts.IP_MSFILTER,
-    group_layouts.GROUP_FILTER,
+STRUCTURES: tuple[Callable[[bytes], object], ...] = (
+    FLOWSPEC.unpack,
+    QOS.unpack,
+    SOCKADDR_IN.unpack,
+    SOCKADDR_IN6.unpack,
+    WSAPROTOCOL_INFO.unpack,
+    partial(WSAPROTOCOL_INFO.unpack, wide=True),
+    layouts.WSADATA.unpack,
+    layouts.WSANETWORKEVENTS.unpack,
+    layouts.LINGER.unpack,
+    group_layouts.unpack_storage,
+    group_layouts.IP_MREQ.unpack,
+    group_layouts.IP_MREQ_SOURCE.unpack,
+    group_layouts.IPV6_MREQ.unpack,
+    group_layouts.GROUP_REQ.unpack,
+    group_layouts.GROUP_SOURCE_REQ.unpack,
+    group_layouts.IP_MSFILTER.unpack,
+    group_layouts.GROUP_FILTER.unpack,
 )
 PATIENCE = Patience()
 STRANGER = Authenticator(bytes(32))
-KEY = bytes(32)
-PROOF = wire.Proof(wire.make_proof(KEY, True, bytes(16), bytes(16)))
-PROVED = wire.encode(wire.Hello(wants_proof=True)) + wire.encode(PROOF)
+
+
+class Situation(NamedTuple):
+    """A link that hears the bytes: on which side, what it has asked, whether the greeting is over, what it heard."""
+
+    is_root: bool
+    request: wire.Join | wire.Invite | None = None
+    is_greeted: bool = True
+    heard: bytes = b""
+
+
+SITUATIONS = (
+    Situation(is_root=True, is_greeted=False),
+    Situation(is_root=False, is_greeted=False),
+    Situation(is_root=True, request=INVITE, is_greeted=False),
+    Situation(is_root=False, request=JOIN, is_greeted=False),
+    Situation(is_root=True),
+    Situation(is_root=False),
+    Situation(is_root=True, request=INVITE),
+    Situation(is_root=False, request=JOIN),
+    Situation(is_root=False, request=JOIN, heard=wire.encode(ACCEPT)),
+    Situation(is_root=True, heard=wire.encode(JOIN)),
+    Situation(is_root=True, request=INVITE, heard=wire.encode(ACCEPT)),
+    Situation(is_root=False, request=JOIN, heard=wire.encode(ACCEPT) + wire.encode(CONFIRM)),
+)
 
 
 def one_input(data: bytes) -> None:
     """Give the bytes to everything that reads bytes; what it raises beyond the decoding error is the finding."""
-    for reader in (read_stream, hear_on_links, read_datagram, read_structures):
-        reader(data)
+    situation, rest = SITUATIONS[data[0] % len(SITUATIONS)] if data else SITUATIONS[0], data[1:]
+    for key in (None, KEY):
+        hear(situation, key, rest)
+    for reader in (read_stream, read_datagram, read_structures, read_rows, read_names):
+        reader(rest)
 
 
 def read_stream(data: bytes) -> None:
@@ -86,48 +142,93 @@ def read_stream(data: bytes) -> None:
     for start in (b"", HELLO):
         whole = start + data
         middle = len(whole) // 2
-        assert said([whole]) == said([whole[:middle], whole[middle:]]), "a cut made a difference"
+        messages = said([whole])
+        assert messages == said([whole[:middle], whole[middle:]]), "a cut made a difference"
+        assert whole.startswith(b"".join(map(wire.encode, messages))), "what was read is written otherwise"
 
 
-def said(pieces: list[bytes]) -> list[bytes]:
-    """Return the messages in a stream, up to what is none; encoded again, for comparison."""
+def said(pieces: list[bytes]) -> list[wire.Message]:
+    """Return the messages in a stream, up to what is none."""
     decoder, messages = wire.Decoder(), []
     with contextlib.suppress(DecodingError):
         for piece in pieces:
             decoder.feed(piece)
             for message in decoder.messages():
-                messages.append(wire.encode(message))
+                messages.append(message)
     return messages
 
 
-def hear_on_links(data: bytes) -> None:
-    """Say it to a root and to a leaf who have just taken a connection, without a key and after a right proof."""
-    for is_root in (True, False):
-        for key, greeting in ((None, HELLO), (KEY, PROVED)):
-            link = Link(is_root=is_root, peer=HOME, patience=PATIENCE, now=0.0)
-            link.introduce(key, bytes(16))
-            link.receive(greeting + data, 0.0)
-            link.events()
+def hear(situation: Situation, key: bytes | None, data: bytes) -> None:
+    """Say it to a link in this situation, whose program agrees to everything."""
+    is_root, request, is_greeted, heard = situation
+    link = Link(is_root=is_root, peer=HOME, patience=PATIENCE, now=0.0, request=request)
+    link.introduce(key, bytes(16))
+    if request:
+        link.opened(0.0)
+    if is_greeted:
+        link.receive((HELLO if key is None else GREETINGS[request is None]) + heard, 0.0)
+        agree(link)
+    link.receive(data, 0.0)
+    agree(link)
+    link.hung_up(0.0)
+
+
+def agree(link: Link) -> None:
+    """Do what the sockets do with what a link tells, and say yes."""
+    for event in link.events():
+        match event:
+            case Requested(request) if link.state is State.QUEUED and is_valid(request.qos):
+                link.admit(ACCEPT, 0.0)
+                if link.is_root:
+                    link.confirm(MEMBERSHIP, 0.0)
+            case Agreed() if link.state is State.AGREED:
+                link.confirm(MEMBERSHIP, 0.0)
+            case FlowsAsked(number, qos):
+                link.answer_flows(number, 0, qos, 0.0)
 
 
 def read_datagram(data: bytes) -> None:
-    """Read the header of a datagram, and check its tag."""
+    """Read the header of a datagram, check its tag, and look it up among those that came."""
     with contextlib.suppress(DecodingError):
-        decode_datagram(data)
+        datagram = decode_datagram(data)
         STRANGER.is_genuine(data)
+        window = ReplayWindow()
+        assert window.admit(3)
+        assert window.admit(datagram.sequence) is (datagram.sequence != 3)
+        assert not window.admit(datagram.sequence)
 
 
 def read_structures(data: bytes) -> None:
-    """Read each of the C structures, and provider-specific objects."""
-    for structure in STRUCTURES:
+    """Read each of the C structures."""
+    for read in STRUCTURES:
         with contextlib.suppress(DecodingError):
-            structure.unpack(data)
+            read(data)
+
+
+def read_rows(data: bytes) -> None:
+    """Read provider-specific objects, and judge flows."""
     with contextlib.suppress(MultipointError):
         list(objects(data))
+    with contextlib.suppress(DecodingError):
+        if is_valid(flows := QOS.unpack(data)):
+            with contextlib.suppress(MultipointError):
+                check_reduced(FLOWS, flows)
+
+
+def read_names(data: bytes) -> None:
+    """Read what a program hands over as an address, as sources and as flows."""
+    for family in (AF_INET, AF_INET6):
+        for read in (pointers.read_name, pointers.read_sources):
+            with contextlib.suppress(MultipointError):
+                read(data, len(data), family)
+    with contextlib.suppress(MultipointError):
+        pointers.read_qos(data)
+    with contextlib.suppress(DecodingError):
+        winsock.address(data)
 
 
 def changed(choose: random.Random) -> bytes:
-    """Return a right message with some bytes changed, cut, doubled or put in from another one."""
+    """Return a situation, and a right message with some bytes changed, cut, doubled or put in from another one."""
     data = bytearray(choose.choice(RIGHT))
     for _ in range(choose.randrange(6)):
         place, other = choose.randrange(len(data) + 1), choose.choice(RIGHT)
@@ -140,7 +241,7 @@ def changed(choose: random.Random) -> bytes:
                 data[place:place] = data[:place]
             case _:
                 data[place : place + 4] = other[choose.randrange(len(other)) :]
-    return bytes(data[:4096])
+    return bytes([choose.randrange(256)]) + data[:4096]
 
 
 def main(count: int, seed: int) -> None:
