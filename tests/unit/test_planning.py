@@ -113,10 +113,10 @@ def test_plan_is_the_same_on_every_run() -> None:
 
 def test_thousand_nodes_are_planned_in_milliseconds() -> None:
     topology = load("star", Overrides(leaves=1000))
-    start = time.perf_counter()
+    start = time.process_time()
     plan(topology)
-    # Measured: 6 ms. The bound leaves room for a loaded machine, not for a search in a loop (1000 x 1000).
-    assert time.perf_counter() - start < 0.25
+    # Measured: 6 ms of the processor, whatever else it does; a search in a loop (1000 x 1000) takes far longer.
+    assert time.process_time() - start < 0.25
 
 
 @pytest.mark.parametrize("preset", ["test", "field"])
