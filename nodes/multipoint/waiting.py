@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from multipoint import constants, threads
 from multipoint.errors import MultipointError, error, from_kernel
@@ -44,6 +44,7 @@ class WaitingSocket:
     def wake(self) -> None:
         """Let every blocking call on this socket look again."""
         self.changed.notify_all()
+        self.stack.reactor.nudge(self)
         for waker in self._waiters:
             os.eventfd_write(waker, 1)
 
@@ -62,28 +63,20 @@ class WaitingSocket:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if (answer := question()) is not None:
             return answer
-        wait, thread = Wait(self.wake_from_outside), threads.current()
-        with thread.blocking(wait):
+        wait, thread, pause = Wait(self.wake_from_outside), threads.current(), Pause(self)
+        with thread.blocking(wait), pause:
             while (answer := question()) is None:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
                 if is_alertable and thread.is_alerted:
-                    self._run_routines(thread)
+                    pause.interrupt(thread.run_routines)
                 else:
-                    self.changed.wait(left)
+                    pause.take(left)
                 if self.is_closed:
                     raise self.closed_elsewhere()
                 wait.check()
         return answer
-
-    def _run_routines(self, thread: threads.ProgramThread) -> None:
-        """Run the program's code without the lock, which the call that waits has taken once."""
-        self.stack.lock.release()
-        try:
-            thread.run_routines()
-        finally:
-            self.stack.lock.acquire()
 
     def wait_for_kernel(
         self, descriptor: int | None, events: int, timeout_s: float | None, is_over: Callable[[], bool]
@@ -125,6 +118,47 @@ class WaitingSocket:
     def remove_waker(self, waker: int) -> None:
         """Have it written to no more; the lock is held."""
         self._waiters.discard(waker)
+
+
+class Pause:
+    """How one blocking call waits: it does the stack's work meanwhile, unless somebody else does (``reactor``)."""
+
+    def __init__(self, sock: WaitingSocket) -> None:
+        self._sock = sock
+        self._reactor = sock.stack.reactor
+        self._is_driving = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_driving()
+
+    def take(self, timeout_s: float | None) -> None:
+        """Wait for a change of the socket, and no longer than the time."""
+        if timeout_s is not None:
+            # A turn would count in milliseconds, which is too coarse for a shaped flow.
+            self._stop_driving()
+            self._sock.changed.wait(timeout_s)
+        elif self._is_driving or self._reactor.take_over(self._sock):
+            self._is_driving = True
+            self._reactor.turn()
+        else:
+            self._sock.changed.wait()
+
+    def interrupt(self, routine: Callable[[], None]) -> None:
+        """Run the program's code without the lock, which the call that waits has taken once."""
+        self._stop_driving()
+        self._sock.stack.lock.release()
+        try:
+            routine()
+        finally:
+            self._sock.stack.lock.acquire()
+
+    def _stop_driving(self) -> None:
+        if self._is_driving:
+            self._is_driving = False
+            self._reactor.give_back()
 
 
 def new_waker() -> int:

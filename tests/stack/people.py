@@ -1,5 +1,6 @@
 """Roots and leaves in a test's words, over the Python face of the stack."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -146,6 +147,12 @@ def accept_only(listener: MultipointSocket, caller_data: bytes) -> MultipointSoc
 def says(action: int, callee_data: bytes = b"") -> Condition:
     """Return a condition function with a fixed verdict."""
     return lambda _: Verdict(action, callee_data)
+
+
+def wait_till_blocked(sock: MultipointSocket) -> None:
+    """Wait until a thread sleeps in a blocking call on the socket."""
+    while not (sock._waiters or sock.changed._waiters or sock.stack.reactor._driver is sock):  # type: ignore[attr-defined]
+        os.sched_yield()
 
 
 def code_of(call: Callable[[], object]) -> int:

@@ -1,11 +1,10 @@
 """Blocking calls: cancelled by their program, refused inside each other, in versions and dialects that know that."""
 
-import os
 from collections.abc import Callable
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, join
 
 from multipoint import constants as c
@@ -32,9 +31,7 @@ def failure(call: Callable[[], object]) -> int:
 def blocked(s: int, call: Callable[[], object]) -> Meanwhile[int]:
     """Start a call; return once it blocks on the socket. Its result is the code with which it fails."""
     running = Meanwhile(lambda: failure(call))
-    sock = process.sockets.get(s)
-    while not sock._waiters and not sock.changed._waiters:  # type: ignore[attr-defined]
-        os.sched_yield()
+    wait_till_blocked(process.sockets.get(s))
     return running
 
 

@@ -1,10 +1,8 @@
 """What differs when the stack is started in another dialect."""
 
-import os
-
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, Meanwhile, a_leaf, a_root, admit, code_of
+from tests.stack.people import LEAF, Meanwhile, a_leaf, a_root, admit, code_of, wait_till_blocked
 
 from multipoint import constants as c
 from multipoint.stack import Stack
@@ -28,7 +26,6 @@ def test_close_elsewhere_has_the_dialects_code(dialect: str, code: int) -> None:
     with Stack(Settings(dialect=dialect)) as stack:
         root = a_root(stack)
         accepting = Meanwhile(root.accept)
-        while not root.changed._waiters:  # type: ignore[attr-defined]
-            os.sched_yield()
+        wait_till_blocked(root)
         root.close()
         assert code_of(accepting.result) == code

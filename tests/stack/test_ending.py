@@ -16,6 +16,7 @@ from tests.stack.people import (
     admit,
     code_of,
     invite,
+    wait_till_blocked,
 )
 
 from multipoint import constants as c
@@ -207,8 +208,7 @@ def test_close_elsewhere_ends_a_blocking_call(which: str) -> None:
         sock = {"accept": root, "receive of the root": root, "of a member": leaf, "of a leg": leg}.get(which)
         sock = sock or a_group_socket(stack, Endpoint("239.1.2.3", 5000))
         blocked = Meanwhile[object](sock.accept if which == "accept" else sock.receive)
-        while not sock._waiters and not sock.changed._waiters:  # type: ignore[attr-defined]
-            os.sched_yield()
+        wait_till_blocked(sock)
         sock.close()
         assert code_of(blocked.result) == c.WSAEINTR
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, join, start
 
 from multipoint import constants as c
@@ -282,8 +282,7 @@ def test_blocking_join_runs_routines_and_goes_on(who: str) -> None:
         return join(asking, name)
 
     joining = Meanwhile(call)
-    while not process.sockets.get(asking).changed._waiters:  # type: ignore[attr-defined]
-        os.sched_yield()
+    wait_till_blocked(process.sockets.get(asking))
     say(root, b"now")
     assert joining.result() not in (c.INVALID_SOCKET, None)
     assert seen == [(0, c.INVALID_SOCKET, c.WSAEINPROGRESS)]
