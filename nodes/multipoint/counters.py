@@ -19,7 +19,6 @@ class Cause(Enum):
     SILENT = "silent"
     NO_DATAGRAM = "no_datagram"
     STRANGER = "stranger"
-    WRONG_HOST = "wrong_host"
     FORGED = "forged"
     REPLAYED = "replayed"
 
@@ -42,7 +41,6 @@ class Counters:
     # seen before.
     no_datagram: int = 0
     stranger: int = 0
-    wrong_host: int = 0
     forged: int = 0
     replayed: int = 0
 

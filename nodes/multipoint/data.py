@@ -10,16 +10,21 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from multipoint import constants
+from multipoint.catalogue import Entry
 from multipoint.errors import MultipointError, WouldBlock, error
 from multipoint.events import NONE, NetworkEvent
 from multipoint.flowing import FlowSocket
-from multipoint.kinds import JoinRole
+from multipoint.kinds import JoinRole, Kind
 from multipoint.pending import Pending
 from multipoint.reactor import READABLE, WRITABLE
 from multipoint.values import Address
 from multipoint.wire import Endpoint
+
+if TYPE_CHECKING:
+    from multipoint.stack import Stack
 
 Message = tuple[bytes, Endpoint]
 Buffer = bytes | bytearray | memoryview
@@ -31,13 +36,15 @@ SENDER_ONLY, RECEIVER_ONLY = JoinRole.SENDER_ONLY, JoinRole.RECEIVER_ONLY
 class DataSocket(FlowSocket):
     """A socket that messages go through."""
 
-    # Kinds give these values; here is only what they mean.
-    inbox: deque[Message]
-    # The data plane has ended: 0 in order, or a WSA code. None: it goes on.
-    ended: int | None = None
-    is_send_shut = False
-    is_receive_shut = False
-    _lacks_room = False
+    def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
+        super().__init__(stack, entry, kind)
+        # What is here and was taken from the kernel, or came over a control connection.
+        self.inbox: deque[Message] = deque()
+        # The data plane has ended: 0 in order, or a WSA code. None: it goes on.
+        self.ended: int | None = None
+        self.is_send_shut = False
+        self.is_receive_shut = False
+        self._lacks_room = False
 
     @abstractmethod
     def take_now(self) -> Message:

@@ -75,7 +75,8 @@ class EventMemory:
 
     def __init__(self, possible: NetworkEvent, mask: NetworkEvent = NONE) -> None:
         self.possible = possible
-        self._mask = mask
+        # The events that the program has registered for: asked at each receive, so no property.
+        self.mask = mask
         self._recorded: dict[NetworkEvent, int] = {}
         self._armed = LEVELS | NetworkEvent.CLOSE
         # There is room to send until a send has failed.
@@ -84,11 +85,6 @@ class EventMemory:
         self._is_joined = False
         self._join_code: int | None = None
         self._close_code: int | None = None
-
-    @property
-    def mask(self) -> NetworkEvent:
-        """The events that the program has registered for."""
-        return self._mask
 
     def is_armed(self, event: NetworkEvent) -> bool:
         """Tell whether an event that an ioctl arms is armed."""
@@ -101,14 +97,14 @@ class EventMemory:
 
     def select(self, mask: NetworkEvent) -> NetworkEvent:
         """Register anew: the memory is cleared (EV-10) and what holds already is recorded (EV-18)."""
-        self._mask = mask
+        self.mask = mask
         self._recorded.clear()
         self._armed |= LEVELS | NetworkEvent.CLOSE
         return self._connect() | self._level() | self._close()
 
     def inherit(self, possible: NetworkEvent) -> Self:
         """Return the memory of a socket that comes from this one: same mask, nothing recorded (EV-15)."""
-        return type(self)(possible, self._mask)
+        return type(self)(possible, self.mask)
 
     def take(self) -> dict[NetworkEvent, int]:
         """Return what is recorded, error codes by event, and clear it (EV-19)."""
@@ -169,7 +165,7 @@ class EventMemory:
 
     def forget(self) -> None:
         """Note the program's own closesocket: from now on nothing is recorded (CL-26, EV-44)."""
-        self._mask = self.possible = NONE
+        self.mask = self.possible = NONE
         self._recorded.clear()
 
     def _connect(self) -> NetworkEvent:
@@ -194,7 +190,7 @@ class EventMemory:
         return newly
 
     def _record(self, event: NetworkEvent, code: int) -> NetworkEvent:
-        if event not in self._mask & self.possible:
+        if event not in self.mask & self.possible:
             return NONE
         self._recorded[event] = code
         return event

@@ -5,14 +5,13 @@ What is decided about the session is decided in ``leaf``. May not know: the stat
 
 import socket
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, planes
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
-from multipoint.data import Buffer, Message
+from multipoint.data import SENDER_ONLY, Buffer, Message
 from multipoint.datagram import Authenticator
 from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
@@ -48,7 +47,6 @@ class LeafSocket(SessionSocket):
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
         super().__init__(stack, entry, kind)
-        self.inbox: deque[Message] = deque()
         self._core = Leaf(kind, stack.patience)
         self._connection: Connection | None = None
         self._failed: Connection | None = None
@@ -325,7 +323,7 @@ class LeafSocket(SessionSocket):
 
     def take_now(self) -> Message:
         """Return a message of the session: the root's, or in a conference another participant's."""
-        if self._plane is None or not self.role.receives:
+        if self._plane is None or self.role is SENDER_ONLY:
             raise BlockingIOError
         return self._plane.receive()
 

@@ -5,7 +5,6 @@ May not know: how the leaf came in.
 """
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from multipoint import constants
@@ -34,7 +33,6 @@ class LegSocket(PartingSocket):
     def __init__(self, root: "RootSocket") -> None:
         super().__init__(root.stack, root.entry, root.kind)
         self.root = root
-        self.inbox: deque[Message] = deque()
         self.member: Member | None = None
         # How the join ended: None while it is outstanding, 0, or a WSA code, and then the leg is dead (JL-42).
         self.join_code: int | None = None

@@ -5,10 +5,9 @@ Any multicast program can be the other side. Membership is the kernel's: a join 
 """
 
 import socket
-from collections import deque
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multipoint import binding, constants, kernel
 from multipoint.binding import WILDCARDS
@@ -27,8 +26,6 @@ from multipoint.wire import Endpoint
 if TYPE_CHECKING:
     from multipoint.stack import Stack
 
-_new = tuple.__new__
-
 
 class PlainSocket(DataSocket):
     """A UDP socket; with a kind, one that can join a group by WSAJoinLeaf."""
@@ -37,11 +34,12 @@ class PlainSocket(DataSocket):
         # First what may fail (SK-20): a socket that did not come to be is none of the stack's.
         self._sock = kernel.datagram_socket(kernel.FAMILIES[entry.family])
         super().__init__(stack, entry, kind)
-        self.inbox: deque[Message] = deque()
         self.group: Endpoint | None = None
         # DP-37: ICMP errors are reported, and one waits for the next receive
         self._minds_refusals = self._is_refused = False
         self._peer: Endpoint | None = None
+        # The last sender as the kernel named it and as we do: mostly the next one is the same.
+        self._heard: tuple[tuple[Any, ...], Endpoint] = (), Endpoint("", 0)
         self._memberships = Memberships(self._sock)
 
     # Binding
@@ -274,9 +272,11 @@ class PlainSocket(DataSocket):
             except OSError as reason:
                 self.check_open()
                 raise self.translated(reason) from reason
-            if len(data) <= size:
-                return data, _new(Endpoint, sender[:2])
-            return cut((data, as_endpoint(sender)), size)
+            heard, endpoint = self._heard
+            if sender != heard:
+                endpoint = as_endpoint(sender)
+                self._heard = sender, endpoint
+            return (data, endpoint) if len(data) <= size else cut((data, endpoint), size)
         if self._is_refused:
             self.check_receive(flags)
             self._raise_refusal()

@@ -77,7 +77,7 @@ def open_member(kind: Kind, membership: Membership, host: str, role: JoinRole, o
     plane.membership = joined
     authenticator = Authenticator(membership.group_key)
     if kind.provider.is_data_rooted:
-        plane.sources[ROOT_SENDER] = Source(authenticator, membership.root, membership.root.host)
+        plane.welcome(ROOT_SENDER, Source(authenticator, membership.root))
     else:
         plane.anyone = authenticator
     return plane

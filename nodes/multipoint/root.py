@@ -51,12 +51,12 @@ class Root:
         self.number = number
         # Made by the shell before the first leaf is let in.
         self.session: Session | None = None
+        self.members: dict[Link, Member] = {}
         self.door = Door()
         self.inviting: Link | None = None
         self.is_spent = False
         self._patience = patience
         self._new_key = new_key
-        self._members: dict[Link, Member] = {}
         self._roles: dict[Link, JoinRole] = {}
         self._numbers = 0
 
@@ -71,7 +71,7 @@ class Root:
 
     def check_leaf(self, leaf: Endpoint) -> None:
         """Raise WSAEISCONN if this address is a live leg already (JL-36)."""
-        if any(link.peer == leaf for link in self._members):
+        if any(link.peer == leaf for link in self.members):
             raise error(constants.WSAEISCONN, "is a leaf of this session", leaf=leaf)
 
     def invite(
@@ -118,7 +118,7 @@ class Root:
     def parted(self, link: Link) -> Member | None:
         """A membership has ended; return who it was."""
         self._roles.pop(link, None)
-        return self._members.pop(link, None)
+        return self.members.pop(link, None)
 
     # What the program decides
 
@@ -148,23 +148,18 @@ class Root:
         if self.inviting:
             self.inviting.close(now)
             self.failed(self.inviting)
-        legs = list(self._members)
-        self._members.clear()
+        legs = list(self.members)
+        self.members.clear()
         self._roles.clear()
         for link in legs:
             link.dismantle(now, data)
         return legs
 
-    @property
-    def members(self) -> dict[Link, Member]:
-        """The members by their links."""
-        return self._members
-
     # How
 
     @property
     def _has_data_root(self) -> bool:
-        return self.kind.data is Plane.ROOT or any(member.is_data_root for member in self._members.values())
+        return self.kind.data is Plane.ROOT or any(member.is_data_root for member in self.members.values())
 
     def _fits(self, request: object) -> bool:
         """JL-53: a leaf of another class, or another root, is no leaf of ours."""
@@ -184,7 +179,7 @@ class Root:
         assert self.session
         self._numbers += 1
         member = Member(self._numbers, link.peer, self._new_key(), self._roles[link], data is Plane.ROOT)
-        self._members[link] = member
+        self.members[link] = member
         link.confirm(_membership(self.session, member, self._patience), now)
         return member
 

@@ -5,7 +5,6 @@ What is decided about the session is decided in ``root``. May not know: the stat
 
 import socket
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,6 @@ class RootSocket(SessionSocket):
         # First what may fail: a socket that did not come to be is none of the stack's.
         self._group = planes.choose_group(kernel.FAMILIES[entry.family], stack.settings, stack.groups)
         super().__init__(stack, entry, kind)
-        self.inbox: deque[Message] = deque()
         number = int.from_bytes(stack.random_bytes(8), "big")
         self._core = Root(kind, stack.patience, number, lambda: stack.random_bytes(KEY_SIZE))
         self._plane: SealedSocket | None = None
@@ -208,7 +206,7 @@ class RootSocket(SessionSocket):
         self._legs[connection.link] = leg
         if self._plane.anyone is None:
             # In a conference all speak with the group's key.
-            self._plane.sources[member.number] = Source(Authenticator(member.key), member.peer)
+            self._plane.welcome(member.number, Source(Authenticator(member.key), member.peer))
         leg.joined(connection, member)
 
     def forget(self, leg: LegSocket) -> None:
@@ -219,7 +217,7 @@ class RootSocket(SessionSocket):
             self._core.parted(link)
             self.peer_gone(link)
         if leg.member and self._plane:
-            self._plane.sources.pop(leg.member.number, None)
+            self._plane.forget(leg.member.number)
 
     def _link_of(self, leg: LegSocket) -> Link | None:
         return next((link for link, known in self._legs.items() if known is leg), None)

@@ -9,15 +9,19 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from struct import Struct
 
 from multipoint.codec import as_endpoint
 from multipoint.counters import Cause
-from multipoint.datagram import HEAD, VERSION_BYTE, Authenticator, Datagram, ReplayWindow, decode_datagram
+from multipoint.datagram import HEAD, HEADER_SIZE, VERSION_BYTE, Authenticator, ReplayWindow, decode_datagram
 from multipoint.errors import DecodingError
 from multipoint.kernel import Membership
 from multipoint.wire import Endpoint
 
 MAX_DATAGRAM = 65536
+# The head as who sends and receives many sees it: what all datagrams of one sender begin with, and the sequence number.
+BEGINNING_SIZE = HEAD.size - 8
+LINE = Struct(f"!{BEGINNING_SIZE}sQ")
 
 
 @dataclass
@@ -27,8 +31,6 @@ class Source:
     authenticator: Authenticator
     # DP-16: what a receive gives as the sender's address; None: where the datagram came from
     address: Endpoint | None
-    # The only host that may send as this source; None: any
-    host: str | None = None
     window: ReplayWindow = field(default_factory=ReplayWindow)
 
 
@@ -37,54 +39,71 @@ class SealedSocket:
 
     def __init__(self, sock: socket.socket, session: int, sender: int) -> None:
         self.sock = sock
-        self.sources: dict[int, Source] = {}
         # In a conference all members share one key, and a source is made when it is first heard.
         self.anyone: Authenticator | None = None
         # Told why a datagram reaches no program.
         self.on_drop: Callable[[Cause], None] = lambda _: None
         self.membership: Membership | None = None
         self._session = session
-        self._sender = sender
+        # By what their datagrams begin with.
+        self._sources: dict[bytes, Source] = {}
+        self._beginning = self._beginning_of(sender)
         self._sequence = itertools.count()
         self._lock = threading.Lock()
+
+    def welcome(self, sender: int, source: Source) -> None:
+        """Let in what this sender sends from now on."""
+        self._sources[self._beginning_of(sender)] = source
+
+    def forget(self, sender: int) -> None:
+        """Let in nothing more of this sender."""
+        self._sources.pop(self._beginning_of(sender), None)
 
     def send(self, payload: bytes | bytearray | memoryview, to: Endpoint, authenticator: Authenticator) -> int:
         """Send one message; return its length. Raises OSError."""
         # What encode_datagram does, with fewer steps.
-        head = HEAD.pack(VERSION_BYTE, 0, 0, self._sender, self._session, next(self._sequence))
+        head = LINE.pack(self._beginning, next(self._sequence))
         self.sock.sendto(b"".join((head, authenticator.tag(head, payload), payload)), to)
         return len(payload)
 
     def receive(self) -> tuple[bytes, Endpoint]:
         """Return the next genuine message and its sender. Raises OSError, BlockingIOError if none is here."""
         while True:
-            data, where = self.sock.recvfrom(MAX_DATAGRAM)
-            try:
-                datagram = decode_datagram(data)
-            except DecodingError:
-                self.on_drop(Cause.NO_DATAGRAM)
-                continue
-            with self._lock:
-                source = self._judge(data, datagram, where[0])
+            # Known sources have known addresses, and asking for them has its price.
+            data, where = self.sock.recvfrom(MAX_DATAGRAM) if self.anyone else (self.sock.recv(MAX_DATAGRAM), ())
+            payload = data[HEADER_SIZE:]
+            source = self._judge(data, payload)
             if isinstance(source, Source):
-                return datagram[3], source.address or as_endpoint(where)
+                return payload, source.address or as_endpoint(where)
             self.on_drop(source)
 
-    def _judge(self, data: bytes, datagram: Datagram, host: str) -> Source | Cause:
+    def _judge(self, data: bytes, payload: bytes) -> Source | Cause:
         """Return whose datagram this is, or why it is nobody's."""
-        session, sender, sequence, payload = datagram
-        source = self.sources.get(sender) or self._newcomer()
-        if session != self._session or source is None:
-            return Cause.STRANGER
-        if source.host is not None and source.host != host:
-            return Cause.WRONG_HOST
+        if len(data) < HEADER_SIZE:
+            return Cause.NO_DATAGRAM
+        beginning, sequence = LINE.unpack_from(data)
+        source = self._sources.get(beginning)
+        if source is None:
+            return self._judge_newcomer(data, payload)
         if not source.authenticator.is_genuine(data, payload):
             return Cause.FORGED
-        if not source.window.admit(sequence):
-            return Cause.REPLAYED
-        if self.anyone:
-            self.sources.setdefault(sender, source)
-        return source
+        # Two threads may read at once.
+        with self._lock:
+            return source if source.window.admit(sequence) else Cause.REPLAYED
 
-    def _newcomer(self) -> Source | None:
-        return Source(self.anyone, None) if self.anyone else None
+    def _judge_newcomer(self, data: bytes, payload: bytes) -> Source | Cause:
+        try:
+            session, sender, sequence, _ = decode_datagram(data)
+        except DecodingError:
+            return Cause.NO_DATAGRAM
+        if self.anyone is None or session != self._session:
+            return Cause.STRANGER
+        if not self.anyone.is_genuine(data, payload):
+            return Cause.FORGED
+        with self._lock:
+            # Another thread may have heard it first.
+            source = self._sources.setdefault(self._beginning_of(sender), Source(self.anyone, None))
+            return source if source.window.admit(sequence) else Cause.REPLAYED
+
+    def _beginning_of(self, sender: int) -> bytes:
+        return HEAD.pack(VERSION_BYTE, 0, 0, sender, self._session, 0)[:BEGINNING_SIZE]

@@ -1,61 +1,41 @@
-"""How fast the stack carries data and lets leaves in, each beside plain Python sockets in the same run."""
+"""How fast the stack lets leaves in, beside plain Python sockets in the same run, and what members cost."""
 
-import json
 import os
 import resource
 import signal
 import socket
 import statistics
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from figures import Figures, seconds
-from tests.stack.network import Pair, Place, isolated
-from tests.stack.people import LEAF, Meanwhile, a_group_socket, a_leaf, a_root
+from tests.bench.elsewhere import in_namespace, process
+from tests.stack.network import Pair
+from tests.stack.people import LEAF, a_leaf, a_root
 
 from multipoint import constants as c
 from multipoint.errors import MultipointError
-from multipoint.kinds import JoinRole
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import Settings
 from multipoint.wire import Endpoint
 
-ROUNDS = 25
-BURST = 40
 JOINS = 200
 LEAVES = 500
 LIVES = int(os.environ.get("LIVES", "100_000"))
 IDLE_S = 6.0
-GROUP = Endpoint("239.1.2.3", 5000)
 # The group of the plain sockets, on the interface of the system's choice.
 ANY_INTERFACE = socket.inet_aton("239.7.7.7") + bytes(4)
 # Of the issue that asked for them.
-PLAIN_SPEED, SEALED_SPEED = 0.85, 0.5
 JOIN_RATIO = 3.0
 JOIN_MS = 1.0
 LEG_KB = 30.0
 IDLE_PERCENT = 1.0
-
-
-@pytest.mark.parametrize("size", [200, 1400])
-def test_datagrams(figures: Figures, size: int) -> None:
-    floor, plain, sealed = in_namespace(lambda: datagrams(size))
-    for name, measured, speed in (("plain group", plain, PLAIN_SPEED), ("rooted session", sealed, SEALED_SPEED)):
-        figures.add(
-            f"{name}: {size} bytes sent and received",
-            "us",
-            measured,
-            floor=floor,
-            floor_is=f"plain sockets; aim {speed} of their speed",
-            aim=statistics.median(floor) / speed,
-        )
 
 
 @pytest.mark.timeout(300)
@@ -104,56 +84,6 @@ def test_many_lives(figures: Figures) -> None:
             floor=[before[number]],
             floor_is="after the first tenth",
         )
-
-
-# Data
-
-
-def datagrams(size: int) -> tuple[list[float], list[float], list[float]]:
-    """Return microseconds for a datagram sent and received over a link: plain sockets, a group, a rooted session."""
-    data, pair = bytes(size), Pair()
-    with Stack() as near, Stack() as far, plain_pair(pair) as (speaker, listener):
-        with pair.left:
-            sender = a_group_socket(near, GROUP, JoinRole.SENDER_ONLY, interface=0)
-            root = a_root(near, pair.left.address)
-            accepting = Meanwhile(root.accept)
-        with pair.right:
-            receiver, leaf = a_group_socket(far, GROUP, interface=0), a_leaf(far)
-            leaf.join(root.local_address)
-        accepting.result()
-        group = listener.getsockname()
-        ways: tuple[tuple[Callable[[bytes], object], Callable[[], object]], ...] = (
-            (lambda data: speaker.sendto(data, group), lambda: listener.recvfrom(65536)),
-            (sender.send, receiver.receive),
-            (root.send, leaf.receive),
-        )
-        measured: tuple[list[float], ...] = ([], [], [])
-        for _ in range(ROUNDS):
-            for laps, (send, receive) in zip(measured, ways, strict=True):
-                laps.append(1e6 * seconds(lambda: burst(send, receive, data)) / BURST)  # noqa: B023 - called at once
-    floor, plain, sealed = measured
-    return floor, plain, sealed
-
-
-def burst(send: Callable[[bytes], object], receive: Callable[[], object], data: bytes) -> None:
-    """Send some datagrams, then receive them."""
-    for _ in range(BURST):
-        send(data)
-    for _ in range(BURST):
-        receive()
-
-
-@contextmanager
-def plain_pair(pair: Pair) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two plain sockets, one on each side, the second one a member of a group."""
-    with pair.left:
-        speaker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with pair.right:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with speaker, listener:
-        listener.bind(("239.7.7.7", 7777))
-        listener.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, ANY_INTERFACE)
-        yield speaker, listener
 
 
 # Joins
@@ -283,48 +213,7 @@ def accept_all(root: MultipointSocket) -> None:
         leg.close()
 
 
-# Namespaces and processes
-
-
-def in_namespace(measure: Callable[[], Any]) -> Any:
-    """Return what ``measure`` returns in a child with a network of its own."""
-    with tempfile.TemporaryFile() as file:
-
-        @isolated
-        def body() -> None:
-            signal.alarm(0)
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
-            file.write(json.dumps(measure()).encode())
-            file.flush()
-
-        body()
-        file.seek(0)
-        return json.load(file)
-
-
-class process:
-    """A forked process that serves in a place; ``with`` gives what it tells first."""
-
-    told: Callable[[], Any]
-
-    def __init__(self, place: Place, serve: Callable[[Callable[[Any], None]], None]) -> None:
-        reading, writing = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            with place, os.fdopen(writing, "w") as telling:
-                serve(lambda what: print(json.dumps(what), file=telling, flush=True))
-            os._exit(0)
-        self._reading = os.fdopen(reading)
-        os.close(writing)
-
-    def __enter__(self) -> Endpoint:
-        process.told = staticmethod(lambda: json.loads(self._reading.readline()))
-        return Endpoint(*process.told()[:2])
-
-    def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+# Memory
 
 
 def resident_kb() -> float:
