@@ -156,6 +156,8 @@ def _hang_up(link: "Link", now: float, about: object) -> None:
 
 
 def break_off(link: "Link", now: float, about: object) -> None:
+    # What waits to be sent might be a word of farewell, and then the other side would see an end in order (CL-20).
+    link.outgoing.clear()
     link.breaks_off = True
 
 

@@ -216,6 +216,16 @@ def test_end_without_a_word_is_a_reset(end: str, how: str) -> None:
     assert link.has_ended
 
 
+@pytest.mark.requirement("CL-20", "CL-22", "SU-11")
+def test_root_that_breaks_off_says_no_farewell() -> None:
+    between = leaf_asks()
+    between.join()
+    between.root.dismantle(2.0)
+    between.root.abort(2.0)
+    assert not between.root.outgoing
+    assert between.root.breaks_off
+
+
 @pytest.mark.requirement("CL-21")
 @pytest.mark.parametrize("end", ["root", "leaf"])
 def test_silence_is_noticed_after_heartbeats_were_sent(end: str) -> None:
