@@ -3,8 +3,8 @@
     python tests/conformance.py [--allow-missing] [paths and options of pytest]
 
 A test names what it proves with ``@pytest.mark.requirement("EV-17", ...)``; what there is to prove stands in
-docs/requirements.md. Fails if a test fails, names an id that is not there, or, without --allow-missing, if an id has no
-test that passed.
+docs/requirements.md. Without paths, tests/unit and tests/stack are run. Fails if a test fails, names an id that is not
+there, or, without --allow-missing, if an id has no test that passed.
 """
 
 import re
@@ -74,7 +74,8 @@ def main(arguments: list[str]) -> int:
     options = [argument for argument in arguments if argument != "--allow-missing"]
     proofs, known = Proofs(), rows()
     wanted = {identifier: statement for identifier, statement in known.items() if identifier.startswith(AREAS)}
-    failed = pytest.main([*(options or PATHS), "-q"], plugins=[proofs])
+    are_paths = [Path(option.partition("::")[0]).exists() for option in options]
+    failed = pytest.main([*options, *(() if any(are_paths) else PATHS), "-q"], plugins=[proofs])
     TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text(table(wanted, proofs))
     unknown = sorted(set(proofs.tests) - set(known))

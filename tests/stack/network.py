@@ -66,6 +66,12 @@ def enter_new_namespaces() -> None:
     _bring_up("lo")
 
 
+def enter_another_namespace() -> None:
+    """Leave for one more network namespace, as root of those that there are."""
+    _check(_libc.unshare(CLONE_NEWNET))
+    _bring_up("lo")
+
+
 class Place:
     """A network namespace; inside ``with`` the calling thread, and threads it starts, are in it."""
 
@@ -85,31 +91,47 @@ class Place:
         _check(_libc.setns(outside, CLONE_NEWNET))
         os.close(outside)
 
+    def equip(self) -> None:
+        """Give its eth0 the addresses, and a route for groups."""
+        # pyroute2 takes a tenth of a second to load; most tests here need no link.
+        from pyroute2 import IPRoute
+
+        with self, IPRoute() as routes:
+            (index,) = routes.link_lookup(ifname="eth0")
+            routes.addr("add", index=index, address=self.address, prefixlen=24)
+            routes.addr("add", index=index, address=self.address6, prefixlen=64, flags=IFA_F_NODAD)
+            routes.link("set", index=index, state="up")
+            routes.route("add", dst="224.0.0.0/4", oif=index)
+
+    def has_joined(self, group: str) -> bool:
+        """Tell whether the kernel's table has a member of the group here."""
+        family = socket.AF_INET6 if ":" in group else socket.AF_INET
+        packed = socket.inet_pton(family, group)
+        if family == socket.AF_INET6:
+            table, wanted = "igmp6", packed.hex()
+        else:
+            table, wanted = "igmp", packed[::-1].hex().upper()
+        with self:
+            return wanted in Path(f"/proc/thread-self/net/{table}").read_text()
+
 
 class Pair:
     """Two namespaces joined by a link, eth0 on both sides, with a route for groups. Make it inside ``isolated``."""
 
     def __init__(self) -> None:
         self.left = Place("10.9.0.1")
-        _check(_libc.unshare(CLONE_NEWNET))
-        _bring_up("lo")
+        enter_another_namespace()
         self.right = Place("10.9.0.2")
         self._join()
         self._wait_until_it_carries()
 
     def _join(self) -> None:
-        # pyroute2 takes a tenth of a second to load; most tests here need no link.
         from pyroute2 import IPRoute
 
         with self.left, IPRoute() as routes:
             routes.link("add", ifname="eth0", kind="veth", peer={"ifname": "eth0", "net_ns_fd": self.right.descriptor})
         for place in (self.left, self.right):
-            with place, IPRoute() as routes:
-                (index,) = routes.link_lookup(ifname="eth0")
-                routes.addr("add", index=index, address=place.address, prefixlen=24)
-                routes.addr("add", index=index, address=place.address6, prefixlen=64, flags=IFA_F_NODAD)
-                routes.link("set", index=index, state="up")
-                routes.route("add", dst="224.0.0.0/4", oif=index)
+            place.equip()
 
     def _wait_until_it_carries(self) -> None:
         """Send until something arrives: for a moment after both ends are up, the kernel drops what is sent."""

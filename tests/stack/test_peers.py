@@ -83,17 +83,12 @@ def line_with(program: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"no {words!r} in: {''.join(seen)}")
 
 
-def wait_until_member(place: Place, family: int, group: str) -> None:
+def wait_until_member(place: Place, group: str) -> None:
     """Wait until a program in this place is a member of the group."""
-    if family == c.AF_INET6:
-        table, wanted = "igmp6", socket.inet_pton(socket.AF_INET6, group).hex()
-    else:
-        table, wanted = "igmp", socket.inet_aton(group)[::-1].hex().upper()
     deadline = time.monotonic() + PATIENCE_S
-    with place:
-        while wanted not in Path(f"/proc/thread-self/net/{table}").read_text():
-            assert time.monotonic() < deadline, f"nobody has joined {group}"
-            time.sleep(0.005)
+    while not place.has_joined(group):
+        assert time.monotonic() < deadline, f"nobody has joined {group}"
+        time.sleep(0.005)
 
 
 def a_pair(family: int) -> Pair:
@@ -166,7 +161,7 @@ def test_iperf_receives_from_our_socket(family: int, is_channel: bool) -> None:
         pair.right,
         Stack() as stack,
     ):
-        wait_until_member(pair.left, family, group)
+        wait_until_member(pair.left, group)
         ours = joined(stack, family, group, JoinRole.SENDER_ONLY, flags=SOURCE if is_channel else LEAF)
         for number in (*range(1, 11), -11):
             ours.send(iperf_datagram(number))
@@ -201,7 +196,7 @@ def test_socat_both_ways(family: int) -> None:
         f"UDP6-RECV:{PORT},ipv6-join-group={shown}:eth0" if is_6 else f"UDP4-RECV:{PORT},ip-add-membership={group}:eth0"
     )
     with running(pair.left, "socat", "-u", hears, "STDOUT") as socat, pair.right, Stack() as stack:
-        wait_until_member(pair.left, family, group)
+        wait_until_member(pair.left, group)
         ours = joined(stack, family, group, JoinRole.BOTH)
         ours.set_loopback(False)
         ours.send(b"hello socat\n")
@@ -224,7 +219,7 @@ def test_plain_socket_hears_us_and_answers(family: int) -> None:
         pair.right,
         Stack() as stack,
     ):
-        wait_until_member(pair.left, family, group)
+        wait_until_member(pair.left, group)
         ours = joined(stack, family, group, JoinRole.BOTH)
         ours.set_loopback(False)
         ours.send(b"question")

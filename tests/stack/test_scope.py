@@ -1,15 +1,14 @@
 """How far multicast goes, told from the frames on the link; the ioctls that say so; and the data group of a session."""
 
 import socket
-from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import NamedTuple
 
 import pytest
 from tests.stack.flows import start
 from tests.stack.network import Pair, isolated
-from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile, a_leaf, a_root, code_of
+from tests.stack.people import LEAF, ROOT, Meanwhile, a_leaf, a_root, code_of
+from tests.stack.sniffer import IGMP, TCP, UDP, Sniffer
 
 from multipoint import constants as c
 from multipoint import winsock as ws
@@ -20,55 +19,6 @@ from multipoint.rootsocket import RootSocket
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import Ref, Settings, sockaddr
-
-ETH_P_ALL, ETHERNET = 3, 14
-IGMP, TCP, UDP = 2, 6, 17
-
-
-class Frame(NamedTuple):
-    """What the tests want to know of a packet on the link."""
-
-    protocol: int
-    scope: int
-    to: str
-    port: int
-    data: bytes
-
-
-class Sniffer:
-    """Sees what passes on this namespace's end of the link."""
-
-    def __init__(self) -> None:
-        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        self._sock.bind(("eth0", ETH_P_ALL))
-        self._sock.settimeout(PATIENCE_S)
-
-    def until(self, words: bytes) -> list[Frame]:
-        """Return the frames up to the first that carries these words to a group, with it."""
-        return self._until(lambda frame: frame.data.endswith(words) and ip_address(frame.to).is_multicast)
-
-    def until_protocol(self, protocol: int) -> list[Frame]:
-        """Return the frames up to the first of a protocol."""
-        return self._until(lambda frame: frame.protocol == protocol)
-
-    def _until(self, is_last: Callable[[Frame], bool]) -> list[Frame]:
-        frames: list[Frame] = []
-        while not frames or not is_last(frames[-1]):
-            frame = parsed(self._sock.recv(65536))
-            if frame:
-                frames.append(frame)
-        return frames
-
-
-def parsed(data: bytes) -> Frame | None:
-    kind, packet = data[12:14], data[ETHERNET:]
-    if kind == b"\x08\x00":
-        head, to = (packet[0] & 15) * 4, socket.inet_ntop(socket.AF_INET, packet[16:20])
-        return Frame(packet[9], packet[8], to, int.from_bytes(packet[head + 2 : head + 4]), packet[head:])
-    if kind == b"\x86\xdd":
-        to = socket.inet_ntop(socket.AF_INET6, packet[24:40])
-        return Frame(packet[6], packet[7], to, int.from_bytes(packet[42:44]), packet[40:])
-    return None
 
 
 def a_member(family: int, group: str, index: int) -> int:
