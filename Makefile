@@ -46,8 +46,8 @@ options:
 	esac
 
 # The stamp is older than pyproject.toml when the dependencies may have changed. An environment does not survive that
-# its checkout is moved or its Python goes away; then it is made anew.
-USABLE := $(shell [ -x $(VENV)/bin/python ] && [ "$$(cat $(READY) 2> /dev/null)" = '$(CURDIR)' ] && echo yes)
+# its checkout is moved or its Python or pytest goes away; then it is made anew.
+USABLE := $(shell [ -x $(VENV)/bin/python -a -x $(PYTEST) ] && [ "$$(cat $(READY) 2> /dev/null)" = '$(CURDIR)' ] && echo yes)
 $(READY): pyproject.toml $(if $(USABLE),,anew) | options
 	@.ci/make-venv '$(PYTHON)' $(VENV)
 	@echo '$(CURDIR)' > $@

@@ -1,30 +1,12 @@
-"""The command `joinlab`. Each command imports what it needs when it runs, so that --help is quick.
+"""The command `joinlab`: runs its commands (``commands.py``) and tells an error in a line, without a traceback.
 
-May not know: how anything is done; each command is a few lines that call the module that does it.
+May not know: which commands there are. Imports nothing foreign before it has seen that it is there.
 """
 
-import contextlib
-import os
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-from rich.console import Console
-from rich.markup import escape
 
 from joinlab.errors import JoinlabError, UnfitMachine, UsageError
-
-if TYPE_CHECKING:
-    from joinlab.plan import LabPlan
-
-app = typer.Typer(
-    help="Real labs for multicast and multipoint software.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from joinlab.installation import whole_installation
 
 # Exit codes by whose fault it is; 2 is also what typer uses for a wrong command line.
 EXIT_CODES: dict[type[JoinlabError], int] = {UsageError: 2, UnfitMachine: 3}
@@ -32,138 +14,16 @@ EXIT_BROKEN = 4
 EXIT_INTERRUPTED = 130
 
 
-class RuntimeName(StrEnum):
-    """The values of --runtime; the same as ``runtimes.NAMES``, which would take long to import for --help."""
-
-    AUTO = "auto"
-    DOCKER = "docker"
-    NETNS = "netns"
-
-
-Topology = Annotated[str, typer.Argument(help="Name of a topology (see: joinlab topologies) or path of a file.")]
-Leaves = Annotated[int | None, typer.Option(help="How many leaves, instead of what the file says.")]
-Runtime = Annotated[RuntimeName, typer.Option(help="What a node is; auto takes docker where an engine answers.")]
-Igmp = Annotated[int | None, typer.Option(help="IGMP version, 2 or 3, instead of what the file says.")]
-Preset = Annotated[str | None, typer.Option(help="Multicast timers, test or field, instead of what the file says.")]
-
-
 def main() -> None:
-    """Run the command line; an error of joinlab's is told in a line, without a traceback."""
+    """Run the command line."""
     try:
-        app()
+        with whole_installation():
+            from joinlab.commands import app
+
+            app()
     except JoinlabError as error:
-        tell(error)
+        for line in error.lines:
+            print(f"joinlab: {line}", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(error), EXIT_BROKEN))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-
-
-def tell(error: JoinlabError) -> None:
-    """Write an error for people, one line for each thing that is wrong."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    lines = error.missing if isinstance(error, UnfitMachine) else str(error).splitlines()
-    for line in lines:
-        console.print(f"[bold red]joinlab:[/] {escape(line)}")
-
-
-@app.command()
-def up(
-    topology: Topology,
-    leaves: Leaves = None,
-    runtime: Runtime = RuntimeName.AUTO,
-    igmp: Igmp = None,
-    preset: Preset = None,
-) -> None:
-    """Hold a lab open, with a prompt; Ctrl-D or Ctrl-C takes it down."""
-    plan = _plan(topology, leaves, igmp, preset)
-    from joinlab.interactive import Prompt, ended_by_signals
-    from joinlab.lab import Lab
-
-    console = Console(highlight=False)
-    with ended_by_signals(), Lab(plan, runtime=runtime, announce=console.print) as lab:
-        Prompt(lab, f"{plan.name}-{os.getpid()}", console).hold()
-
-
-@app.command()
-def shell(
-    node: Annotated[str, typer.Argument(help="Name of a node, such as leaf1.")],
-    lab: Annotated[str | None, typer.Option(help="Which lab, when several are held open.")] = None,
-) -> None:
-    """Open a shell in a node of a lab that `joinlab up` holds open."""
-    from joinlab import rendezvous
-
-    runs = rendezvous.runs() if lab is None else [lab]
-    if not runs:
-        raise UsageError("no lab is held open: joinlab up TOPOLOGY, in another terminal, starts one")
-    if len(runs) > 1:
-        raise UsageError(f"several labs are held open; choose one: joinlab shell {node} --lab {'|'.join(runs)}")
-    argv = rendezvous.ask(runs[0], "shell", node=node)
-    os.execvp(argv[0], argv)
-
-
-@app.command()
-def topologies() -> None:
-    """List the topologies that have a name."""
-    from joinlab.topology import available, load
-
-    for name, file in available().items():
-        try:
-            text = load(str(file)).description
-        except UsageError as error:
-            text = f"not valid: {error}"
-        typer.echo(f"{name:12} {text or file}")
-
-
-@app.command()
-def check(topology: Topology, leaves: Leaves = None, igmp: Igmp = None, preset: Preset = None) -> None:
-    """Check a topology file, and say what it describes."""
-    plan = _plan(topology, leaves, igmp, preset)
-    nodes, links, bridges = len(plan.nodes), len(plan.links), len(plan.bridges)
-    typer.echo(f"{plan.source}: {plan.name}, nodes: {nodes}, links: {links}, bridges: {bridges}")
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of topology files, for editors."""
-    from joinlab import topology
-
-    typer.echo(topology.schema(), nl=False)
-
-
-@app.command()
-def doctor() -> None:
-    """Say what this machine offers and everything that is missing, each with its cure."""
-    from joinlab import doctor as practice
-
-    findings = practice.examine()
-    practice.show(findings, Console(highlight=False))
-    if not practice.can_run(findings):
-        raise typer.Exit(EXIT_CODES[UnfitMachine])
-
-
-@app.command()
-def image() -> None:
-    """Build the node image of the docker runtime, if it is not there."""
-    from joinlab.engine import connect
-    from joinlab.image import ensure_image
-
-    with contextlib.closing(connect()) as client:
-        typer.echo(ensure_image(client, lambda line: typer.echo(line, err=True)))
-
-
-@app.command()
-def clean(images: Annotated[bool, typer.Option("--images", help="Node images of other versions too.")] = False) -> None:
-    """Remove what dead runs left behind; a run that is alive is left alone."""
-    from joinlab import leftovers
-
-    found = leftovers.remove(images=images)
-    for item in found:
-        typer.echo(f"removed {item}")
-    typer.echo("nothing is left" if found else "there was nothing to remove")
-
-
-def _plan(topology: str, leaves: int | None, igmp: int | None, preset: str | None) -> "LabPlan":
-    from joinlab.planning import plan
-    from joinlab.topology import Overrides, load
-
-    return plan(load(topology, Overrides(leaves=leaves, igmp=igmp, preset=preset)))

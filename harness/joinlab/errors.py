@@ -14,6 +14,11 @@ from collections.abc import Sequence
 class JoinlabError(Exception):
     """Base of everything that joinlab raises, ExpectationFailed aside."""
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return it for people who know no Python: a line for each thing that is wrong."""
+        return tuple(str(self).splitlines())
+
 
 class UsageError(JoinlabError):
     """What the user wrote is wrong; the text names the file, line or argument and the way out."""
@@ -25,6 +30,11 @@ class UnfitMachine(JoinlabError):
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
         super().__init__("; ".join(self.missing))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return a line for each thing that is missing."""
+        return self.missing
 
 
 class LabBroken(JoinlabError):

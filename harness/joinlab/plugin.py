@@ -48,9 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(leaves=N, ipv6=True): what a topology must offer; skipped on others")
     config.addinivalue_line("markers", "requirement(*ids): the requirements of the stack that the test proves")
     if config.getoption("topology") is not None:
-        from joinlab.session import open_session
-
-        config.stash[_SESSION] = open_session(config)
+        config.stash[_SESSION] = _open_session(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -91,9 +89,18 @@ def pytest_runtest_makereport(
     """Put what the lab saw beside a failure."""
     report = yield
     session, lab = item.config.stash.get(_SESSION, None), item.stash.get(_LAB, None)
-    if session is not None and lab is not None and report.failed:
-        session.add_evidence(report, lab, item.stash[_BEGINNING].since, call.excinfo)
+    if session is not None and report.failed:
+        session.mark(report)
+        if lab is not None:
+            session.add_evidence(report, lab, item.stash[_BEGINNING].since, call.excinfo)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Show once what keeps the labs of several workers from starting."""
+    session = config.stash.get(_SESSION, None)
+    return ("", "", "") if session is not None and session.is_told_already(report) else None
 
 
 @pytest.fixture
@@ -111,7 +118,7 @@ def lab(request: pytest.FixtureRequest, igmp: int | None) -> Iterator[Lab]:
     session = request.config.stash.get(_SESSION, None)
     if session is None:
         pytest.skip(NO_TOPOLOGY)
-    lab = session.lab(igmp)
+    lab = session.lab(igmp, request.session)
     _settle(session, lab, request.node)
     yield lab
     session.leave(lab, request.node.nodeid)
@@ -136,6 +143,20 @@ def leaves(lab: Lab) -> Sequence[App]:
     from joinlab.node import start_apps
 
     return start_apps(lab.leaves)
+
+
+def _open_session(config: pytest.Config) -> Session:
+    """Open it. Raises pytest.UsageError for whatever keeps it from running: pytest tells that without a traceback."""
+    from joinlab.errors import UnfitMachine, UsageError
+    from joinlab.installation import whole_installation
+
+    try:
+        with whole_installation():
+            from joinlab.session import open_session
+
+            return open_session(config)
+    except (UnfitMachine, UsageError) as error:
+        raise pytest.UsageError(*error.lines) from None
 
 
 def _settle(session: Session, lab: Lab, item: pytest.Item) -> None:

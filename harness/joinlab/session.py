@@ -22,7 +22,10 @@ from joinlab.story import tell
 from joinlab.topology import Overrides, load
 from joinlab.trace import Moment
 
-EXIT_UNFIT = 3
+# An attribute of reports; it travels from a worker to where the run is shown.
+REASON = "joinlab_has_no_lab"
+# No test after this one could do better.
+CANNOT_GO_ON = "joinlab can't run the lab here: the error above says why"
 SECTION = "joinlab"
 
 # What a test may need, and how a plan is asked for it: the sentence that says what is missing, or None.
@@ -41,6 +44,8 @@ class Session:
         self._choice = choice
         self._labs = Labs(self._plan_for, self._start)
         self._told: set[str] = set()
+        self._no_lab: str | None = None
+        self._first_to_tell: dict[str, str] = {}
 
     @property
     def headline(self) -> str:
@@ -58,14 +63,24 @@ class Session:
                 return f"topology {self._plan.name} {lacking}"
         return None
 
-    def lab(self, igmp: int | None) -> Lab:
+    def lab(self, igmp: int | None, run: pytest.Session) -> Lab:
         """Return a running lab, to be settled before use. A machine that can't run it ends the run."""
         try:
             return self._labs.get(igmp)
-        except UnfitMachine as error:
-            pytest.exit("joinlab: this machine can't run the lab\n" + _lines(error.missing), EXIT_UNFIT)
-        except UsageError as error:
-            pytest.exit(f"joinlab: {error}", pytest.ExitCode.USAGE_ERROR)
+        except (UnfitMachine, UsageError) as error:
+            run.shouldfail = CANNOT_GO_ON
+            self._no_lab = "\n".join(error.lines)
+            raise pytest.fail.Exception(self._no_lab, pytrace=False) from None
+
+    def mark(self, failure: pytest.TestReport) -> None:
+        """Mark the report of a test that was given no lab, for ``is_told_already``."""
+        if self._no_lab is not None:
+            setattr(failure, REASON, self._no_lab)
+
+    def is_told_already(self, report: pytest.TestReport) -> bool:
+        """Tell whether another worker of pytest-xdist could not start its lab for the same reason."""
+        reason = getattr(report, REASON, None)
+        return reason is not None and self._first_to_tell.setdefault(reason, report.nodeid) != report.nodeid
 
     @property
     def running(self) -> tuple[Lab, ...]:
@@ -141,15 +156,10 @@ class Session:
 
 
 def open_session(config: pytest.Config) -> Session:
-    """Check the options of a run. Raises pytest.UsageError; ends the run on a machine that is not fit."""
+    """Check the options of a run. Raises UsageError, UnfitMachine."""
     if config.getoption("keep_lab") and config.getoption("numprocesses", None):
-        raise pytest.UsageError("--keep-lab needs the terminal: leave out -n")
-    try:
-        return Session(config, _plan(config, None), choose(config.getoption("runtime")))
-    except UsageError as error:
-        raise pytest.UsageError(*str(error).splitlines()) from None
-    except UnfitMachine as error:
-        pytest.exit(_lines(error.missing), EXIT_UNFIT)
+        raise UsageError("--keep-lab needs the terminal: leave out -n")
+    return Session(config, _plan(config, None), choose(config.getoption("runtime")))
 
 
 def _plan(config: pytest.Config, igmp: int | None) -> LabPlan:
@@ -168,10 +178,6 @@ def _missing_leaves(lab_plan: LabPlan, count: int) -> str | None:
 def _missing_ipv6(lab_plan: LabPlan) -> str | None:
     without = ", ".join(bridge.name for bridge in lab_plan.bridges if bridge.ipv6 is None)
     return f"has no ipv6 network on {without}, and the test needs it: --topology=dual has one" if without else None
-
-
-def _lines(lines: tuple[str, ...]) -> str:
-    return "\n".join(lines)
 
 
 def _write_logs(directory: Path, lab: Lab) -> Iterator[Path]:

@@ -118,13 +118,15 @@ def test_set_up_that_failed_is_begun_again(fresh: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_in", "has_python", "is_kept"), [("here", True, True), ("elsewhere", True, False), ("here", False, False)]
+    ("made_in", "lost", "is_kept"),
+    [("here", None, True), ("elsewhere", None, False), ("here", "python", False), ("here", "pytest", False)],
 )
 def test_environment_that_does_not_work_is_made_anew(
-    fresh: Path, made_in: str, has_python: bool, is_kept: bool
+    fresh: Path, made_in: str, lost: str | None, is_kept: bool
 ) -> None:
     (fresh / ".venv" / "bin").mkdir(parents=True)
-    (fresh / ".venv" / "bin" / "python").symlink_to("/bin/sh" if has_python else "/nowhere")
+    for program in ("python", "pytest"):
+        (fresh / ".venv" / "bin" / program).symlink_to("/nowhere" if program == lost else "/bin/sh")
     (fresh / ".venv" / ".ready").write_text(f"{fresh if made_in == 'here' else made_in}\n")
     done = make("--dry-run", "setup", folder=fresh)
     assert done.returncode == 0, done.stderr

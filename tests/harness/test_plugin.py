@@ -59,16 +59,45 @@ def test_missing_engine_ends_the_run_with_its_cure(pytester: pytest.Pytester, mo
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
     pytester.makepyfile("def test_something(lab): pass")
     result = pytester.runpytest_subprocess("--topology=star", "--runtime=docker")
-    assert result.ret == 3
-    assert "no Docker engine at" in result.stdout.str() + result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = filter(None, result.stderr.lines)
+    assert line.startswith("ERROR: runtime docker: no Docker engine at ")
+
+
+def test_missing_package_ends_the_run_with_its_cure(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from joinlab import installation
+
+        installation.PACKAGES += ("pyroute3", "ruamel.xml")
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    packages = "pyroute3, ruamel.xml): */python* -m pip install pyroute3 ruamel.xml"
+    result.stderr.fnmatch_lines(f"ERROR: Python packages are missing ({packages}")
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 
 
-def test_unknown_launcher_ends_the_run(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_something(lab): pass")
-    result = pytester.runpytest_subprocess(*ON_NETNS, "--launcher=magic")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "no launcher 'magic'" in result.stdout.str() + result.stderr.str()
+@pytest.mark.parametrize("workers", [[], ["-n", "3"]], ids=["alone", "three workers"])
+def test_lab_that_can_not_be_started_is_one_error_and_ends_the_run(
+    pytester: pytest.Pytester, workers: list[str]
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(20))
+        def test_something(lab, number): pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*ON_NETNS, "--launcher=magic", *workers)
+    result.assert_outcomes(errors=1)
+    assert result.ret != 0
+    said = result.stdout.str()
+    assert said.count("no launcher 'magic': there are root, user namespace, helper container") == 1
+    assert "joinlab can't run the lab here: the error above says why" in said
+    assert "Traceback" not in said + result.stderr.str()
 
 
 def test_fixtures_give_a_lab_its_nodes_and_questions(pytester: pytest.Pytester) -> None:

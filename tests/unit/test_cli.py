@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from joinlab.installation import PACKAGES
 
 JOINLAB = Path(sys.executable).with_name("joinlab")
 
@@ -23,10 +26,29 @@ def test_help_lists_the_commands() -> None:
 
 
 def test_help_imports_nothing_slow() -> None:
-    program = (
-        "import joinlab.cli, sys; print([m for m in ('pydantic', 'docker', 'scapy', 'pyroute2') if m in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
+    program = "import joinlab.commands, sys; print({'pydantic', 'docker', 'scapy', 'pyroute2'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_missing_package_is_one_line_and_exit_code_3() -> None:
+    program = "from joinlab import cli, installation; installation.PACKAGES += ('pyroute3',); cli.main()"
+    done = subprocess.run([sys.executable, "-c", program, "doctor"], capture_output=True, text=True)
+    said = f"joinlab: Python packages are missing (pyroute3): {sys.executable} -m pip install pyroute3\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
+
+
+def test_package_that_lacks_a_part_is_one_line() -> None:
+    program = "import sys; sys.modules['pydantic_core'] = None; from joinlab import cli; cli.main()"
+    done = subprocess.run([sys.executable, "-c", program, "schema"], capture_output=True, text=True)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "pydantic_core" in line
+    assert line.endswith("-m pip check tells what")
+
+
+def test_packages_looked_for_are_the_dependencies() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert [dependency.partition(">=")[0] for dependency in project["dependencies"]] == list(PACKAGES)
 
 
 def test_topologies_lists_star() -> None:
