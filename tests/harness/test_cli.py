@@ -73,9 +73,11 @@ def held() -> Iterator[HeldLab]:
     lab.close()
 
 
-def shell(node: str, program: str) -> subprocess.CompletedProcess[str]:
+def shell(node: str, program: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Type a program into `joinlab shell`, in another terminal."""
-    return subprocess.run([JOINLAB, "shell", node], input=program, capture_output=True, text=True, timeout=PATIENCE_S)
+    return subprocess.run(
+        [JOINLAB, "shell", node], input=program, capture_output=True, text=True, timeout=PATIENCE_S, cwd=folder
+    )
 
 
 # (what it is, how it is done, the exit code)
@@ -100,6 +102,15 @@ def test_node_is_entered_from_another_terminal(held: HeldLab) -> None:
     assert "10.77.0.3/16" in done.stdout
     held.type(b"quit\n")
     assert held.wait() == 0
+
+
+def test_shell_begins_where_one_is(held: HeldLab, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder with 'signs'"
+    folder.mkdir()
+    assert shell("leaf1", "pwd\n", folder).stdout == f"{folder}\n"
+    held.type(b"leaf1\n")
+    held.type(b'[ . -ef "%b" ] && echo same-$((40 + 2))\n' % str(Path.cwd()).encode())
+    held.read_until(b"same-42")
 
 
 def test_unknown_node_is_refused_with_the_names_there_are(held: HeldLab) -> None:

@@ -49,8 +49,10 @@ def test_an_unknown_runtime_is_told_with_those_there_are() -> None:
 
 def test_a_shell_is_opened_in_the_node(lab: BareLab, star: Callable[..., LabPlan]) -> None:
     lab.stand(star(2))
-    command = [*lab.runtime.shell("b"), "-c", "hostname; ls /sys/class/net; cat /proc/1/comm"]
-    shell = subprocess.run(command, capture_output=True, check=True, text=True, timeout=10)
+    program = "hostname; ls /sys/class/net; cat /proc/1/comm"
+    shell = subprocess.run(
+        lab.runtime.shell("b"), input=program, capture_output=True, check=True, text=True, timeout=10
+    )
     assert shell.stdout.split() == ["b", "eth0", "lo", "node", "b"]
 
 

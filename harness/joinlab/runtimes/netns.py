@@ -20,8 +20,11 @@ from joinlab_agent.channel import Channel
 AT_ONCE = 100
 # The agent's channel, and those of its apps.
 DESCRIPTORS_PER_NODE = 4
-# Without job control: in a PID namespace of its own a shell can't give the terminal back, and would complain.
-SHELL = ("/bin/sh", "+m")
+# Adds the directory that one is in to a command.
+HERE = ("/bin/sh", "-c", 'exec "$@" "$PWD"', "here")
+# In that directory; the nodes of a helper container have another's files, and may not have it. Without job control: in
+# a PID namespace of its own a shell can't give the terminal back, and would complain.
+SHELL = ("/bin/sh", "-c", 'cd -- "$1" 2> /dev/null; exec /bin/sh +m', "shell")
 
 
 class NetnsRuntime:
@@ -42,13 +45,14 @@ class NetnsRuntime:
         return dict(self._nodes)
 
     def shell(self, node: str) -> list[str]:
-        """Return the command that opens a shell in a node, with the privileges of the keeper."""
+        """Return the command that opens a shell in a node, in the caller's directory, with the keeper's privileges."""
         kinds = ["--net", "--mount", "--uts", "--ipc", "--pid"]
         if self._keeper.launcher == "user namespace":
             kinds += ["--user", "--preserve-credentials"]
         # Ctrl-C is for what runs in the shell, and must not end nsenter, which waits for it.
         target = ["env", "--ignore-signal=INT", "nsenter", "--target", str(self._pid(self._nodes[node])), *kinds]
-        return [*self._keeper.enter, *target, "--", "env", "--default-signal=INT", f"PS1={node}# ", *SHELL]
+        shell = ["env", "--default-signal=INT", f"PS1={node}# ", *SHELL]
+        return [*HERE, *self._keeper.enter, *target, "--", *shell]
 
     def stop(self) -> None:
         """Close the agents' channels, which ends the nodes. Idempotent."""
