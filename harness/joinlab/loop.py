@@ -9,10 +9,10 @@ May not know: labs, nodes, traces.
 import itertools
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
-from joinlab.errors import LabBroken
+from joinlab.errors import JoinlabError, LabBroken
 from joinlab_agent.channel import Channel, ChannelClosed, Message
 
 T = TypeVar("T")
@@ -91,6 +91,23 @@ class Pending(Generic[T]):
         if outcome is None:
             raise TimeoutError(f"{self._what}: no answer in {timeout_s:g} s")
         return outcome()
+
+
+def take_all(answers: Iterable[Callable[[], T]]) -> list[T]:
+    """Take every answer, and only then raise the first that is an error.
+
+    For answers that bring descriptors: one that nobody takes stays open, and keeps alive what it belongs to.
+    """
+    taken: list[T] = []
+    failures: list[Exception] = []
+    for answer in answers:
+        try:
+            taken.append(answer())
+        except (JoinlabError, TimeoutError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return taken
 
 
 class Conversation:

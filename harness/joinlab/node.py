@@ -13,7 +13,7 @@ from typing import Any
 
 from joinlab.app import App
 from joinlab.errors import LabBroken
-from joinlab.loop import PATIENCE_S, Conversation, Loop, Pending
+from joinlab.loop import PATIENCE_S, Conversation, Loop, Pending, take_all
 from joinlab.plan import LinkPlan, NodePlan
 from joinlab.records import from_message
 from joinlab.trace import Kind, Question, Record, Trace
@@ -156,8 +156,7 @@ class LabNode:
 
 def start_apps(nodes: Iterable[LabNode], name: str | None = None, **settings: Any) -> list[App]:
     """Start an app on each of the nodes, all at once; settings are those of ``App.start_up``."""
-    forks = [node.start_fork(name) for node in nodes]
-    apps = [fork() for fork in forks]
+    apps = take_all([node.start_fork(name) for node in nodes])
     for starting in [app.start("WSAStartup", **settings) for app in apps]:
         starting.result()
     return apps

@@ -11,6 +11,7 @@ import pytest
 
 from joinlab.errors import LabBroken, UnfitMachine, UsageError
 from joinlab.lab import Lab
+from joinlab.node import start_apps
 from joinlab.plan import LabPlan, Shape
 from joinlab.planning import plan
 from joinlab.topology import Overrides, load
@@ -51,6 +52,16 @@ def test_nodes_have_their_roles_and_addresses(lab: Lab) -> None:
 def test_node_without_ipv6_says_so(lab: Lab) -> None:
     with pytest.raises(LabBroken, match="no ipv6 network"):
         _ = lab.root.host6
+
+
+def test_app_that_can_not_be_started_leaves_the_others_in_hand(lab: Lab) -> None:
+    lab.leaves[0].app("mine")
+    before = holdings()
+    with pytest.raises(LabBroken, match="'mine' runs already"):
+        start_apps([lab.leaves[0], lab.root, lab.leaves[1]], "mine")
+    assert [node.name for node in (lab.root, *lab.leaves) if "mine" in node.apps] == ["root", "leaf1", "leaf2"]
+    lab.end_apps()
+    assert holdings() < before
 
 
 def test_unknown_node_is_named_with_those_there_are(lab: Lab) -> None:

@@ -5,13 +5,14 @@ May not know: how the keeper got its privileges.
 
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from joinlab import pids
 from joinlab.descriptors import make_room
-from joinlab.errors import LabBroken, UsageError
+from joinlab.errors import UsageError
 from joinlab.launchers import RunningKeeper
-from joinlab.loop import PATIENCE_S, Pending
+from joinlab.loop import PATIENCE_S, Pending, take_all
 from joinlab.plan import NodePlan
 from joinlab.runtimes.base import Node
 from joinlab_agent.channel import Channel
@@ -63,26 +64,17 @@ class NetnsRuntime:
     def _start(self, nodes: Sequence[NodePlan]) -> None:
         conversation = self._keeper.conversation
         pending = {node.name: conversation.start("fork_node", name=node.name) for node in nodes}
-        failures = []
-        for name, reply in pending.items():
-            # All of them: a descriptor that nobody takes would stay open, and keep its node alive.
-            try:
-                self._nodes[name] = _node(name, reply)
-            except LabBroken as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        take_all([partial(self._take, name, reply) for name, reply in pending.items()])
+
+    def _take(self, name: str, reply: Pending[Any]) -> None:
+        value, (descriptor,) = reply.result(PATIENCE_S)
+        self._nodes[name] = Node(name, value["pid"], Channel(socket.socket(fileno=descriptor)))
 
     def _pid(self, node: Node) -> int:
         """Return the node's first process as the caller sees it."""
         process = self._keeper.process
         outer = pids.outside(node.pid, process.pid) if process else None
         return node.pid if outer is None else outer
-
-
-def _node(name: str, reply: Pending[Any]) -> Node:
-    value, (descriptor,) = reply.result(PATIENCE_S)
-    return Node(name, value["pid"], Channel(socket.socket(fileno=descriptor)))
 
 
 def _refuse_images(nodes: Sequence[NodePlan]) -> None:
