@@ -210,7 +210,9 @@ class Lab:
             for plan in self.plan.nodes
         }
         self._owned.callback(self._let_go_of_nodes)
-        self._ask("link", pids={name: node.pid for name, node in started.items()})
+        self._ask("adopt", pids={name: node.pid for name, node in started.items()})
+        self._check_that_nodes_live()
+        self._ask("link")
         self._ask("ready")
         self._capture = open_capture(self.loop, self.trace, self.plan, self._ask("capture"))
         self._owned.callback(self._capture.close)
@@ -255,6 +257,13 @@ class Lab:
         self._owned.callback(keeper.close)
         self._announce(f"the keeper runs {_place(keeper.launcher)}, because {keeper.why}")
         return keeper
+
+    def _check_that_nodes_live(self) -> None:
+        """See that no node ended before the keeper took hold of it: its number could have been another process's."""
+        while self.loop.pump():
+            pass
+        if ended := [node.name for node in self.nodes.values() if not node.is_running]:
+            raise LabBroken(f"{', '.join(ended)} ended while the lab came up")
 
     def _let_go_of_nodes(self) -> None:
         for node in self.nodes.values():

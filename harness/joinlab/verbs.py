@@ -56,6 +56,7 @@ class Keeper:
         self._verbs: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "build": self._build,
+            "adopt": self._adopt,
             "link": self._link,
             "ready": self._ready,
             "shape": self._shape,
@@ -125,9 +126,12 @@ class Keeper:
         self._plan = wanted
         return self._bridges
 
-    def _link(self, pids: dict[str, int]) -> None:
-        plan = self._built()
+    def _adopt(self, pids: dict[str, int]) -> None:
+        """Take hold of the nodes' namespaces. That the numbers were still theirs, the harness sees, before ``link``."""
         self._spaces |= links.open_spaces(pids)
+
+    def _link(self) -> None:
+        plan = self._built()
         links.make(self._netlink, plan, self._bridges, self._spaces, self._home)
         self._groups = GroupWatch({index: name for name, index in links.ports(self._netlink).items()})
         self._selector.register(self._groups, selectors.EVENT_READ, self._pass_groups_on)

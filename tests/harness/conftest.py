@@ -62,7 +62,8 @@ class BareLab:
         self.ask("build", plan=plan.to_json())
         self.nodes = dict(self.runtime.start(plan.nodes))
         self.agents = {name: Conversation(self.loop, node.agent, name) for name, node in self.nodes.items()}
-        self.ask("link", pids={name: node.pid for name, node in self.nodes.items()})
+        self.ask("adopt", pids={name: node.pid for name, node in self.nodes.items()})
+        self.ask("link")
 
     def stand(self, plan: LabPlan) -> None:
         """Build a plan until it is ready."""

@@ -45,7 +45,8 @@ while True:
     ask, runtime = keeper.conversation.call, NetnsRuntime(keeper)
     ask("build", plan=plan.to_json())
     nodes = runtime.start(plan.nodes)
-    ask("link", pids={name: node.pid for name, node in nodes.items()})
+    ask("adopt", pids={name: node.pid for name, node in nodes.items()})
+    ask("link")
     ask("ready")
     ask("capture")
     print("stands", flush=True)
@@ -199,7 +200,7 @@ def test_a_node_that_is_gone_can_not_be_linked(lab: BareLab, star: Callable[...,
     plan = star(1)
     lab.ask("build", plan=plan.to_json())
     with pytest.raises(LabBroken, match=r"node a \(process 4194000\) can't be entered: No such file or directory"):
-        lab.ask("link", pids={"a": 4194000})
+        lab.ask("adopt", pids={"a": 4194000})
 
 
 def test_the_keeper_ends_with_its_harness_while_it_probes(lab: BareLab, star: Callable[..., LabPlan]) -> None:

@@ -1,10 +1,12 @@
 """The lab: how it comes up and goes down, and what it lets a test do."""
 
 import os
+import select
 import signal
 import statistics
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ import pytest
 from joinlab.errors import LabBroken, UnfitMachine, UsageError
 from joinlab.lab import Lab
 from joinlab.node import start_apps
-from joinlab.plan import LabPlan, Shape
+from joinlab.plan import LabPlan, NodePlan, Shape
 from joinlab.planning import plan
+from joinlab.runtimes.base import Node
+from joinlab.runtimes.netns import NetnsRuntime
 from joinlab.topology import Overrides, load
 from joinlab.trace import Kind, Question
 from joinlab.words import Flag, NetworkEvent, Provider
@@ -62,6 +66,30 @@ def test_app_that_can_not_be_started_leaves_the_others_in_hand(lab: Lab) -> None
     assert [node.name for node in (lab.root, *lab.leaves) if "mine" in node.apps] == ["root", "leaf1", "leaf2"]
     lab.end_apps()
     assert holdings() < before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a stranger's network namespace is needed: run as root")
+def test_process_that_got_the_number_of_a_dead_node_is_given_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = NetnsRuntime.start
+    with subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE) as stranger:
+
+        def start_and_lose_leaf1(self: NetnsRuntime, nodes: Sequence[NodePlan]) -> Mapping[str, Node]:
+            started = start(self, nodes)
+            kill_and_wait(started["leaf1"].pid)
+            return {**started, "leaf1": started["leaf1"]._replace(pid=stranger.pid)}
+
+        monkeypatch.setattr(NetnsRuntime, "start", start_and_lose_leaf1)
+        with pytest.raises(LabBroken, match=r"^leaf1 ended while the lab came up$"):
+            Lab(star(), "netns", launcher="root").start()
+        stranger.communicate()
+
+
+def kill_and_wait(pid: int) -> None:
+    """Kill a process that is not our child."""
+    process = os.pidfd_open(pid)
+    signal.pidfd_send_signal(process, signal.SIGKILL)
+    assert select.select([process], [], [], 5)[0]
+    os.close(process)
 
 
 def test_unknown_node_is_named_with_those_there_are(lab: Lab) -> None:
