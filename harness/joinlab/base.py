@@ -55,9 +55,9 @@ def base_tag() -> str:
 def base_problem() -> str | None:
     """Say why no base can be made on this machine, with the cure; None: it can."""
     if shutil.which("mmdebstrap") is None:
-        return "mmdebstrap is missing, which makes the image where no registry answers: apt-get install mmdebstrap"
+        return "mmdebstrap is missing, which makes one of Debian's packages: apt-get install mmdebstrap"
     if not _release().get("VERSION_CODENAME"):
-        return "this machine is no Debian release, so mmdebstrap can't make the image: docker pull python:3.11-slim"
+        return "this machine is no Debian release, of which mmdebstrap could make one: docker pull python:3.11-slim"
     return None
 
 

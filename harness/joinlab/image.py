@@ -116,7 +116,9 @@ def _choose_base(client: "DockerClient", progress: Progress) -> str:
         return OFFICIAL_BASE
     progress(f"No registry gives {OFFICIAL_BASE} ({refusal}).")
     if problem := base_problem():
-        raise UnfitMachine([f"{OFFICIAL_BASE} can't be pulled ({refusal})", problem])
+        # The end of the engine's chain of reasons says what was the matter; all of it has been told just now.
+        reason = refusal.rpartition(": ")[2]
+        raise UnfitMachine([f"no registry gives {OFFICIAL_BASE} ({reason}), and {problem} (or choose runtime netns)"])
     return make_base(client, progress)
 
 

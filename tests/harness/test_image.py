@@ -1,6 +1,7 @@
 """The node image: named after its content, built once, from a base that is found without asking."""
 
 import io
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
+from joinlab import image
 from joinlab.base import base_problem, is_of_release
 from joinlab.engine import engine, engine_problem
 from joinlab.errors import UnfitMachine
@@ -48,6 +50,24 @@ def test_image_holds_what_node_and_keeper_run() -> None:
 def test_without_mmdebstrap_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "apt-get install mmdebstrap" in str(base_problem())
+
+
+@needs_engine
+def test_without_registry_and_mmdebstrap_it_is_one_line_with_the_cure(
+    client: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "REPOSITORY", "joinlab-none")
+    monkeypatch.setattr(image, "OFFICIAL_BASE", "127.0.0.1:9/python:3.11-slim")
+    monkeypatch.setattr(image, "base_tag", lambda: "joinlab-base:none")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnfitMachine) as unfit:
+        ensure_image(client, lambda _: None)
+    (line,) = unfit.value.missing
+    assert re.fullmatch(
+        r"no registry gives 127\.0\.0\.1:9/python:3\.11-slim \(.+\), and mmdebstrap is missing, which makes one of "
+        r"Debian's packages: apt-get install mmdebstrap \(or choose runtime netns\)",
+        line,
+    )
 
 
 @needs_engine
