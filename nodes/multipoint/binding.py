@@ -8,9 +8,9 @@ unless the program wants the address for itself. May not know: sockets of the st
 import errno
 import random
 import socket
-from ipaddress import ip_address
 
 from multipoint import constants
+from multipoint.addresses import is_group
 from multipoint.choices import Choices
 from multipoint.errors import error
 from multipoint.values import Settings
@@ -23,7 +23,7 @@ BIND_ATTEMPTS = 100
 
 def check_local(address: Endpoint, options: Choices) -> None:
     """Raise what makes an address none to bind to, whatever the kernel would say."""
-    if ip_address(address.host.partition("%")[0]).is_multicast:
+    if is_group(address.host):
         # SK-28: Windows refuses it; Linux would allow it.
         raise error(constants.WSAEADDRNOTAVAIL, "a group is no local address", address=address)
     if address.host == BROADCAST and not options.broadcast:

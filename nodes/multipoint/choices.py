@@ -3,7 +3,7 @@
 May not know: the kernel; numbers of options.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 
@@ -28,4 +28,4 @@ class Choices:
 
     def copy(self) -> Self:
         """Return the same choices for another socket."""
-        return replace(self)
+        return type(self)(**vars(self))

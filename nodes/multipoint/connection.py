@@ -4,7 +4,6 @@ A decision about the protocol that is found here belongs in ``link``. May not kn
 """
 
 import errno
-import select
 import socket
 import struct
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multipoint import kernel
+from multipoint.codec import as_endpoint
 from multipoint.errors import MultipointError, from_kernel_at_join
 from multipoint.forks import close_in_child
 from multipoint.link import NEVER, Link
@@ -35,6 +35,7 @@ class Connection:
     """A link and its TCP connection; every method is called under the stack's lock."""
 
     def __init__(self, stack: "Stack", sock: socket.socket, link: Link, on_event: Callable[[Event], None]) -> None:
+        """Carry a link over a socket that is connected, or that ``open`` connects."""
         self.link = link
         self.on_event = on_event
         # Called when the connection stands; a MultipointError keeps the request from being made.
@@ -45,15 +46,15 @@ class Connection:
         self._sock: socket.socket | None = sock
         # Nothing is read while the program does not take what has come: then the peer's kernel holds back.
         self.is_held = False
-        self._is_opening = False
+        # Whom to connect to, until the connection stands.
+        self._opening: tuple[str, int] | None = None
         self._has_hung_up = False
         self._timer: Timer | None = None
         self._timer_at = NEVER
         link.introduce(stack.settings.key, stack.random_bytes(NONCE_SIZE))
         link.blame = stack.count
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        host, port = sock.getsockname()[:2]
-        self.local = Endpoint(host, port)
+        self.local = as_endpoint(sock.getsockname())
 
     @property
     def is_over(self) -> bool:
@@ -62,20 +63,13 @@ class Connection:
 
     def open(self, peer: Endpoint) -> None:
         """Connect; whatever comes of it is told to the link."""
-        assert self._sock
-        self._is_opening = True
-        try:
-            self._sock.connect((peer.host, peer.port))
-        except BlockingIOError:
-            # On a near network it stands by now; then there is no need to wake the stack's thread for it.
-            if self._has_opened():
-                self._finish_opening()
-            else:
-                self.pump()
-        except OSError as reason:
-            self._broken(reason.errno)
-        else:
-            self._opened()
+        self._opening = peer.host, peer.port
+        self._connect()
+        if self._opening:
+            # On a near network it stands by now; then there is no need to wait for the kernel to say so.
+            self._connect()
+        if self._opening:
+            self.pump()
 
     def one_way_us(self) -> int:
         """Return how long the way to the peer takes, as far as the kernel has seen (QS-41)."""
@@ -102,23 +96,25 @@ class Connection:
             self.pump()
 
     def _ready(self, events: int) -> None:
-        if self._is_opening:
-            self._finish_opening()
+        if self._opening:
+            self._connect()
         elif events & ~WRITABLE:
             self._read()
         else:
             self.pump()
 
-    def _has_opened(self) -> bool:
+    def _connect(self) -> None:
+        """Begin to connect, or ask what has come of it: the kernel's call is the same."""
         assert self._sock
-        # Not select.select: descriptors may be above 1023.
-        poll = select.poll()
-        poll.register(self._sock, select.POLLOUT)
-        return bool(poll.poll(0))
-
-    def _finish_opening(self) -> None:
-        assert self._sock
-        reason = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        assert self._opening
+        try:
+            reason = self._sock.connect_ex(self._opening)
+        except OSError as fault:
+            # A host that is no address.
+            reason = fault.errno or errno.EINVAL
+        if reason in (errno.EINPROGRESS, errno.EALREADY):
+            return
+        self._opening = None
         if reason:
             self._broken(reason)
         else:
@@ -126,9 +122,7 @@ class Connection:
 
     def _opened(self) -> None:
         assert self._sock
-        self._is_opening = False
-        host, port = self._sock.getsockname()[:2]
-        self.local = Endpoint(host, port)
+        self.local = as_endpoint(self._sock.getsockname())
         try:
             self.check_way()
         except MultipointError as reason:
@@ -153,7 +147,7 @@ class Connection:
         self.pump()
 
     def _flush(self) -> None:
-        if not self._sock or self._is_opening or not self.link.outgoing:
+        if not self._sock or self._opening or not self.link.outgoing:
             return
         try:
             del self.link.outgoing[: self._sock.send(self.link.outgoing)]
@@ -179,7 +173,7 @@ class Connection:
             except OSError as reason:
                 self._broken(reason.errno)
                 return
-        wants_room = self._is_opening or self.link.outgoing
+        wants_room = self._opening or self.link.outgoing
         events = (0 if self.is_held and self.link.is_joined else READABLE) | (WRITABLE if wants_room else 0)
         self._stack.reactor.watch(self._sock.fileno(), events, self._ready)
 

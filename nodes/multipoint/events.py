@@ -11,6 +11,7 @@ something happens. May not know: event objects, sockets, other sockets' memories
 
 from collections.abc import Mapping
 from enum import IntFlag
+from functools import lru_cache
 from typing import Self
 
 from multipoint import constants
@@ -40,12 +41,14 @@ class NetworkEvent(IntFlag):
 
 NONE = NetworkEvent.NONE
 LEVELS = NetworkEvent.READ | NetworkEvent.WRITE | NetworkEvent.OOB | NetworkEvent.ACCEPT
+_ARMED_AT_FIRST = LEVELS | NetworkEvent.CLOSE
 # EV-34, EV-35: only after the ioctl of the same name, and once for each such call.
 ARMED_BY_IOCTL = NetworkEvent.ROUTING_INTERFACE_CHANGE | NetworkEvent.ADDRESS_LIST_CHANGE
 # EV-41: what gets recorded by one fact is recorded, and posted, in this order.
 ORDER = (NetworkEvent.CONNECT, NetworkEvent.WRITE, NetworkEvent.READ, NetworkEvent.OOB, NetworkEvent.ACCEPT)
 
 
+@lru_cache
 def possible_events(
     kind: Kind, role: JoinRole | None = None, is_leg: bool = False, has_side_chats: bool = True
 ) -> NetworkEvent:
@@ -78,7 +81,7 @@ class EventMemory:
         # The events that the program has registered for: asked at each receive, so no property.
         self.mask = mask
         self._recorded: dict[NetworkEvent, int] = {}
-        self._armed = LEVELS | NetworkEvent.CLOSE
+        self._armed = _ARMED_AT_FIRST
         # There is room to send until a send has failed.
         self._levels: dict[NetworkEvent, int] = {NetworkEvent.WRITE: 0}
         self._is_open = False
@@ -99,7 +102,7 @@ class EventMemory:
         """Register anew: the memory is cleared (EV-10) and what holds already is recorded (EV-18)."""
         self.mask = mask
         self._recorded.clear()
-        self._armed |= LEVELS | NetworkEvent.CLOSE
+        self._armed |= _ARMED_AT_FIRST
         return self._connect() | self._level() | self._close()
 
     def inherit(self, possible: NetworkEvent) -> Self:
@@ -174,6 +177,9 @@ class EventMemory:
 
     def _level(self) -> NetworkEvent:
         newly = NONE
+        if self.mask is NONE:
+            # The common case, and flags are slow to work with.
+            return newly
         for event in ORDER:
             if event in self._levels and event in self._armed and (self._is_open or event is NetworkEvent.ACCEPT):
                 newly |= self._record(event, self._levels[event])
@@ -190,7 +196,7 @@ class EventMemory:
         return newly
 
     def _record(self, event: NetworkEvent, code: int) -> NetworkEvent:
-        if event not in self.mask & self.possible:
+        if self.mask is NONE or event not in self.mask & self.possible:
             return NONE
         self._recorded[event] = code
         return event

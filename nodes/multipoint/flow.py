@@ -3,7 +3,7 @@
 The rules for their values are in ``flow_rules``, shaping is in ``bucket``. May not know: sockets, clocks, the network.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar, Self
 
@@ -40,9 +40,12 @@ class FLOWSPEC:
         """Read the structure from the beginning of ``data``."""
         return cls(*take(cls.layout, data, "FLOWSPEC"))
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "FLOWSPEC":
-        # Numbers only; a join copies flows several times, and the general way takes twenty times as long.
-        return replace(self)
+    def copy(self) -> Self:
+        """Return another one that says the same; a join does that several times, and ``replace`` is slow."""
+        return type(self)(
+            *(self.TokenRate, self.TokenBucketSize, self.PeakBandwidth, self.Latency),
+            *(self.DelayVariation, self.ServiceType, self.MaxSduSize, self.MinimumPolicedSize),
+        )
 
 
 @dataclass
@@ -56,10 +59,11 @@ class QOS:
     layout: ClassVar[Struct] = Struct("<32s32sI4xQ")
     size: ClassVar[int] = layout.size
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "QOS":
+    def copy(self) -> Self:
+        """Return another one that says the same; nothing is shared."""
         row = self.ProviderSpecific
         objects = WSABUF(row.len, None if row.buf is None else bytes(row.buf))
-        return QOS(replace(self.SendingFlowspec), replace(self.ReceivingFlowspec), objects)
+        return type(self)(self.SendingFlowspec.copy(), self.ReceivingFlowspec.copy(), objects)
 
     @property
     def objects(self) -> bytes:

@@ -5,7 +5,7 @@ reports each of them as WSAEOPNOTSUPP (``at_join``). May not know: sockets, time
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -75,6 +75,7 @@ class Service(NamedTuple):
     has_signaling: bool = True
 
 
+@lru_cache(64)
 def service(number: int) -> Service:
     """Take a ServiceType apart; CallerError with WSA_QOS_ESERVICETYPE if it is none."""
     has_signaling = not number & constants.SERVICE_NO_QOS_SIGNALING
@@ -118,7 +119,7 @@ def is_signalled(flow: FLOWSPEC) -> bool:
 
 def swapped(qos: QOS) -> QOS:
     """Return the flows as the other end sees them: what one sends, the other receives. Objects are about sending."""
-    return QOS.of(replace(qos.ReceivingFlowspec), replace(qos.SendingFlowspec))
+    return QOS.of(qos.ReceivingFlowspec.copy(), qos.SendingFlowspec.copy())
 
 
 def at_join(code: int) -> int:

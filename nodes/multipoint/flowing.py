@@ -4,7 +4,7 @@ May not know: sessions, and how flows are negotiated with a peer (``sessionflows
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -70,9 +70,12 @@ class FlowSocket(MultipointSocket):
         before = self.quality.granted
         if request.qos and not self.stack.settings.quality:
             raise error(constants.WSAEOPNOTSUPP, "the provider has no QoS")
+        self._towards = towards
         try:
-            flows = self.quality.merged(request.qos, request.role) if request.qos else before
-            self.put_flows(flows, towards)
+            if request.qos:
+                self.put_flows(self.quality.merged(request.qos, request.role))
+            elif self.quality.is_specified:
+                self.put_flows(before)
         except MultipointError as reason:
             # QS-33
             raise error(at_join(reason.code), str(reason)) from reason
@@ -137,11 +140,12 @@ class FlowSocket(MultipointSocket):
         self.tell_flows()
         return 0
 
-    def check_way(self, one_way_us: int) -> None:
+    def check_way(self, one_way_us: Callable[[], int]) -> None:
         """Raise WSAEOPNOTSUPP if the way to the peer takes longer than a flow allows (QS-41)."""
-        flows = self.quality.granted
-        check_latency(flows.SendingFlowspec, one_way_us)
-        check_latency(flows.ReceivingFlowspec, one_way_us)
+        if self.quality.is_guaranteed:
+            flows, taken_us = self.quality.granted, one_way_us()
+            check_latency(flows.SendingFlowspec, taken_us)
+            check_latency(flows.ReceivingFlowspec, taken_us)
 
     def limit_flows(self, limit: Limit) -> None:
         """The interface can do less than was promised, or again all of it (QS-39, EV-45)."""

@@ -20,11 +20,16 @@ class Handshake:
     """The beginning of one connection, from one side."""
 
     def __init__(self, *, is_caller: bool, key: bytes | None = None, nonce: bytes = bytes(wire.NONCE_SIZE)) -> None:
-        self.hello = wire.Hello(wants_proof=key is not None, nonce=nonce)
         self.is_over = False
+        self._nonce = nonce
         self._is_caller = is_caller
         self._key = key
         self._peer_nonce: bytes | None = None
+
+    @property
+    def hello(self) -> wire.Hello:
+        """The greeting."""
+        return wire.Hello(wants_proof=self._key is not None, nonce=self._nonce)
 
     @property
     def may_speak(self) -> bool:
@@ -41,14 +46,14 @@ class Handshake:
         raise Untrusted("the peer does not prove that he knows the key")
 
     def _greeted(self, hello: wire.Hello) -> wire.Proof | None:
-        if hello.wants_proof != self.hello.wants_proof:
+        if hello.wants_proof != (self._key is not None):
             raise Untrusted("one side has a pre-shared key, the other has none")
         self._peer_nonce = hello.nonce
         self.is_over = self._key is None
         return self._proof() if self._is_caller else None
 
     def _proved(self, tag: bytes, key: bytes, peer_nonce: bytes) -> wire.Proof | None:
-        right = wire.make_proof(key, not self._is_caller, peer_nonce, self.hello.nonce)
+        right = wire.make_proof(key, not self._is_caller, peer_nonce, self._nonce)
         if not hmac.compare_digest(tag, right):
             raise Untrusted("the peer has another key")
         self.is_over = True
@@ -57,4 +62,4 @@ class Handshake:
     def _proof(self) -> wire.Proof | None:
         if self._key is None or self._peer_nonce is None:
             return None
-        return wire.Proof(wire.make_proof(self._key, self._is_caller, self.hello.nonce, self._peer_nonce))
+        return wire.Proof(wire.make_proof(self._key, self._is_caller, self._nonce, self._peer_nonce))

@@ -88,7 +88,9 @@ def leave(sock: socket.socket, membership: Membership) -> None:
 
 def change_group(sock: socket.socket, option: int, membership: Membership) -> None:
     """Do with a group what one of the options MCAST_... does."""
-    sock.setsockopt(level(sock.family), option, _group_request(sock.family, membership))
+    # Asking Python's socket for its family takes as long as telling the kernel.
+    family = sock.family
+    sock.setsockopt(level(family), option, _group_request(family, membership))
 
 
 def replace_filter(sock: socket.socket, group: str, interface: int, mode: int, sources: Sequence[str]) -> None:
@@ -108,11 +110,11 @@ def set_multicast_interface(sock: socket.socket, interface: int, source: str | N
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
 
 
-def set_sizes_and_broadcast(sock: socket.socket, receive: int | None, send: int | None, broadcast: bool) -> None:
-    """Set the sizes of buffers, None leaves them to the system, and whether broadcast may be sent."""
-    for option, value in ((socket.SO_RCVBUF, receive), (socket.SO_SNDBUF, send), (socket.SO_BROADCAST, int(broadcast))):
+def set_sizes_and_broadcast(sock: socket.socket, receive: int | None, send: int | None, broadcast: bool | None) -> None:
+    """Set the sizes of buffers, and whether broadcast may be sent; None leaves a thing as it is."""
+    for option, value in ((socket.SO_RCVBUF, receive), (socket.SO_SNDBUF, send), (socket.SO_BROADCAST, broadcast)):
         if value is not None:
-            sock.setsockopt(socket.SOL_SOCKET, option, value)
+            sock.setsockopt(socket.SOL_SOCKET, option, int(value))
 
 
 def report_refusals(sock: socket.socket) -> None:
@@ -133,8 +135,9 @@ def take_errors(sock: socket.socket) -> int:
 
 def set_multicast_scope(sock: socket.socket, scope: int) -> None:
     """Set the TTL or hop limit of multicast datagrams."""
-    option = socket.IPV6_MULTICAST_HOPS if sock.family == socket.AF_INET6 else socket.IP_MULTICAST_TTL
-    sock.setsockopt(level(sock.family), option, scope)
+    family = sock.family
+    option = socket.IPV6_MULTICAST_HOPS if family == socket.AF_INET6 else socket.IP_MULTICAST_TTL
+    sock.setsockopt(level(family), option, scope)
 
 
 def check_own(family: int, host: str) -> None:
@@ -167,13 +170,15 @@ def set_loopback(sock: socket.socket, is_on: bool, address: str | None = None) -
 
 def interface_of(family: int, host: str) -> int | None:
     """Return the index of the interface that has this address; None if no interface has it."""
-    return _interfaces6().get(host) if family == socket.AF_INET6 else _interfaces4().get(host)
+    if family == socket.AF_INET6:
+        return _interfaces6().get(host)
+    return next((socket.if_nametoindex(name) for address, name in _labels4() if address == host), None)
 
 
 def local_addresses(family: int) -> list[str]:
     """Return the addresses of this host; those that are good on one link only with its index."""
     if family != socket.AF_INET6:
-        return list(_interfaces4())
+        return [address for address, _ in _labels4()]
     return [f"{host}%{index}" if host.startswith("fe80") else host for host, index in _interfaces6().items()]
 
 
@@ -234,17 +239,14 @@ def _storage(family: int, host: str) -> bytes:
     return start.ljust(STORAGE_SIZE, b"\0")
 
 
-def _interfaces4() -> dict[str, int]:
-    """Every IPv4 address of the host, also second ones (SIOCGIFCONF lists them under labels such as eth0:1)."""
+def _labels4() -> list[tuple[str, str]]:
+    """Every IPv4 address of the host with its interface, also second ones (listed under labels such as eth0:1)."""
     room = array.array("B", bytes(256 * IFREQ_SIZE))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         filled = fcntl.ioctl(sock, SIOCGIFCONF, struct.pack("iL", len(room), room.buffer_info()[0]))
     used = struct.unpack("iL", filled)[0]
-    found = {}
-    for start in range(0, used, IFREQ_SIZE):
-        name = bytes(room[start : start + 16]).partition(b"\0")[0].partition(b":")[0].decode()
-        found[socket.inet_ntoa(bytes(room[start + 20 : start + 24]))] = socket.if_nametoindex(name)
-    return found
+    rows = struct.iter_unpack("16s4x4s16x", room[:used])
+    return [(socket.inet_ntoa(host), label.partition(b"\0")[0].partition(b":")[0].decode()) for label, host in rows]
 
 
 def _interfaces6() -> dict[str, int]:

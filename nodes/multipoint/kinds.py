@@ -60,8 +60,14 @@ class JoinRole(IntEnum):
     @property
     def mirrored(self) -> "JoinRole":
         """What the other end is towards who plays this role (JL-55)."""
-        pairs = {JoinRole.SENDER_ONLY: JoinRole.RECEIVER_ONLY, JoinRole.RECEIVER_ONLY: JoinRole.SENDER_ONLY}
-        return pairs.get(self, JoinRole.BOTH)
+        return _MIRRORED[self]
+
+
+_MIRRORED = {
+    JoinRole.SENDER_ONLY: JoinRole.RECEIVER_ONLY,
+    JoinRole.RECEIVER_ONLY: JoinRole.SENDER_ONLY,
+    JoinRole.BOTH: JoinRole.BOTH,
+}
 
 
 class Reach(Enum):
@@ -100,7 +106,7 @@ class Kind(NamedTuple):
     def roles(self) -> frozenset[JoinRole]:
         """JL-06, D-20: the roles it can have in a join."""
         if self.provider is not ProviderClass.SSM:
-            return frozenset(JoinRole)
+            return _ALL_ROLES
         return frozenset({JoinRole.SENDER_ONLY if self.data is Plane.ROOT else JoinRole.RECEIVER_ONLY})
 
     @property
@@ -114,6 +120,7 @@ class Kind(NamedTuple):
         return _RECEIVES[self.provider, self.data]
 
 
+_ALL_ROLES = frozenset(JoinRole)
 _SENDS = {
     (ProviderClass.MCAST, Plane.LEAF): Reach.ANYONE,
     (ProviderClass.SSM, Plane.LEAF): Reach.NOBODY,

@@ -74,7 +74,7 @@ class LeafSocket(SessionSocket):
             root = self.check_target(address)
             with self.overriding(request, root.host):
                 self.bind_if_needed()
-            self._ask(root, replace(request, qos=self.quality.signalled))
+            self._ask(root, request.negotiating(self.quality.signalled))
             return self._wait_for_root() if self.is_blocking else self
 
     def _ask(self, root: Endpoint, request: JoinRequest) -> None:
@@ -91,12 +91,13 @@ class LeafSocket(SessionSocket):
             self._core.failed()
             self._finish_join(from_kernel_at_join(reason.errno))
             return
-        # Ours until now alone (SK-30); from here on a connection that is over must not keep the port from a retry.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.options.exclusive_address:
+            # Ours until now alone (SK-30); from here on a connection that is over must not keep the port from a retry.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reserved = None
         self._connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
         connection = self._connection
-        connection.check_way = lambda: self.check_way(connection.one_way_us())
+        connection.check_way = lambda: self.check_way(connection.one_way_us)
         connection.open(root)
 
     def _make_way(self) -> None:
@@ -293,7 +294,7 @@ class LeafSocket(SessionSocket):
         granted = decided or request.qos
         self.role = request.role.mirrored
         self.put_flows(swapped(granted), connection.link.peer.host)
-        self.check_way(connection.one_way_us())
+        self.check_way(connection.one_way_us)
         return granted
 
     def become(self, listening: Leaf, connection: Connection, verdict: Verdict) -> None:

@@ -226,7 +226,7 @@ class Link:
             self.blame(Cause.UNASKED)
 
     def _set_state(self, state: State, now: float) -> None:
-        if state is not self.state:
+        if state is not self.state and log.isEnabledFor(logging.DEBUG):
             log.debug("link %x: %s -> %s", id(self), self.state.name, state.name)
         if state is State.CLOSING and self.state is not State.CLOSING:
             self._deadline = now + self.patience.silence_s

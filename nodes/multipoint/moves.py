@@ -70,7 +70,9 @@ def _confirm(link: "Link", now: float, about: object) -> None:
 def _confirmed(link: "Link", now: float, about: object) -> None:
     assert isinstance(about, wire.Confirm)
     # The root says how long silence may last; zero would end every session at once.
-    link.patience = replace(link.patience, silence_s=max(about.membership.silence_ms, 1) / 1000)
+    silence_s = max(about.membership.silence_ms, 1) / 1000
+    if silence_s != link.patience.silence_s:
+        link.patience = replace(link.patience, silence_s=silence_s)
     link.tell(Joined(about.membership, link.answer))
 
 

@@ -7,9 +7,10 @@ import contextlib
 import errno
 import random
 import socket
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from multipoint import constants, kernel
+from multipoint.addresses import is_group, packed
 from multipoint.choices import Choices
 from multipoint.datagram import ROOT_SENDER, Authenticator
 from multipoint.errors import error
@@ -35,10 +36,10 @@ def choose_group(family: int, settings: Settings, taken: set[Endpoint]) -> Endpo
 def check_group(family: int, group: Endpoint) -> None:
     """Raise WSAEADDRNOTAVAIL for what is no group and port of the family."""
     try:
-        is_group = ip_address(group.host).is_multicast and family_of(group.host) == family
+        is_known = is_group(group.host) and family_of(group.host) == family
     except ValueError:
-        is_group = False
-    if not is_group or not 0 < group.port < 1 << 16:
+        is_known = False
+    if not is_known or not 0 < group.port < 1 << 16:
         raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", group=group)
 
 
@@ -94,7 +95,7 @@ def give_up(plane: SealedSocket) -> None:
 
 def family_of(host: str) -> int:
     """Return the Linux family of an address."""
-    return socket.AF_INET6 if ip_address(host.partition("%")[0]).version == 6 else socket.AF_INET
+    return socket.AF_INET6 if len(packed(host)) == 16 else socket.AF_INET
 
 
 def _prepare(sock: socket.socket, host: str, options: Choices) -> int:
@@ -103,8 +104,9 @@ def _prepare(sock: socket.socket, host: str, options: Choices) -> int:
     if interface:
         kernel.set_multicast_interface(sock, interface)
     kernel.set_multicast_scope(sock, options.scope)
-    kernel.set_sizes_and_broadcast(sock, options.receive_buffer, options.send_buffer, options.broadcast)
-    kernel.set_loopback(sock, options.loopback)
+    kernel.set_sizes_and_broadcast(sock, options.receive_buffer, options.send_buffer, options.broadcast or None)
+    if not options.loopback:
+        kernel.set_loopback(sock, False)
     return interface
 
 

@@ -3,7 +3,6 @@
 The rules are in ``flow_rules``, the arithmetic in ``admission`` and ``bucket``. May not know: sockets, clocks.
 """
 
-import copy
 from dataclasses import replace
 from struct import Struct
 
@@ -14,6 +13,8 @@ from multipoint.flow_rules import PROMISES, check, is_signalled, pack_object, se
 from multipoint.kinds import JoinRole
 
 _STATUS = Struct("<3I")
+# QS-14. Flows that are kept here are never changed in place, so all sockets without any share these.
+_NOTHING = QOS()
 
 
 class Quality:
@@ -21,21 +22,25 @@ class Quality:
 
     def __init__(self, max_message: int) -> None:
         self._max_message = max_message
-        self._granted = QOS()
-        self._now = QOS()
+        self._granted = self._now = _NOTHING
         # QS-39: why less than what was granted is possible
         self._reason = 0
         self.shaper: Shaper | None = None
 
     @property
+    def is_specified(self) -> bool:
+        """Tell whether any flow was granted."""
+        return self._granted is not _NOTHING
+
+    @property
     def granted(self) -> QOS:
         """A copy of the flows that were granted."""
-        return copy.deepcopy(self._granted)
+        return self._granted.copy()
 
     @property
     def in_force(self) -> QOS:
         """A copy of the flows as they are possible now, with the reason if that is less than granted (QS-39)."""
-        qos = copy.deepcopy(self._now)
+        qos = self._now.copy()
         if not self._reason:
             return qos
         status = pack_object(constants.RSVP_OBJECT_STATUS_INFO, _STATUS.pack(self._reason, 0, 0))
@@ -44,11 +49,24 @@ class Quality:
     @property
     def signalled(self) -> QOS | None:
         """The flows that are negotiated with a peer; None if there are none (QS-23)."""
-        flows = [self._granted.SendingFlowspec, self._granted.ReceivingFlowspec]
-        sending, receiving = (flow if is_signalled(flow) else FLOWSPEC() for flow in copy.deepcopy(flows))
+        if not self.is_specified:
+            return None
+        sending, receiving = (
+            flow.copy() if is_signalled(flow) else FLOWSPEC()
+            for flow in (self._granted.SendingFlowspec, self._granted.ReceivingFlowspec)
+        )
         if sending == receiving == FLOWSPEC():
             return None
         return QOS.of(sending, receiving, self._granted.objects)
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Tell whether a flow that was granted is guaranteed, and so has a limit to its latency."""
+        granted = self._granted
+        return self.is_specified and constants.SERVICETYPE_GUARANTEED in (
+            service(granted.SendingFlowspec.ServiceType).type,
+            service(granted.ReceivingFlowspec.ServiceType).type,
+        )
 
     @property
     def is_shaped(self) -> bool:
@@ -81,13 +99,13 @@ class Quality:
             merged.SendingFlowspec = qos.SendingFlowspec
         if is_signalled(merged.ReceivingFlowspec) and not _is_unchanged(qos.ReceivingFlowspec):
             merged.ReceivingFlowspec = qos.ReceivingFlowspec
-        return copy.deepcopy(merged)
+        return merged.copy()
 
     def put(self, qos: QOS, now: float) -> None:
         """Put flows into force, which are valid."""
-        self._granted = copy.deepcopy(qos)
+        self._granted = _NOTHING if qos == _NOTHING else qos.copy()
         self._reason = 0
-        self._make_possible(copy.deepcopy(qos), now)
+        self._make_possible(self._granted, now)
 
     def limit(self, sending: int | None, receiving: int | None, reason: int, now: float) -> bool:
         """Note the rates that are possible now of what was promised, None: all of it. Tells of a change."""

@@ -19,7 +19,6 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import ParamSpec
 
 READABLE = select.EPOLLIN
@@ -35,13 +34,11 @@ P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
 
-@dataclass(order=True)
 class Timer:
     """A call at a time; ``cancel`` takes it back."""
 
-    when: float
-    number: int
-    callback: Callable[[], None] | None = field(compare=False)
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
         """Don't call; the place in the heap is given up when its time comes."""
@@ -62,7 +59,7 @@ class Reactor:
         self._nudger = new_waker()
         self._watched.register(self._nudger, READABLE)
         self._handlers: dict[int, tuple[int, Handler]] = {}
-        self._timers: list[Timer] = []
+        self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._sleeps_until = 0.0
         # Who does the thread's work meanwhile.
@@ -88,8 +85,8 @@ class Reactor:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` when the monotonic clock shows ``when``."""
-        timer = Timer(when, next(self._numbers), callback)
-        heapq.heappush(self._timers, timer)
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
         self._start()
         if when < self._sleeps_until:
             os.eventfd_write(self._waker, 1)
@@ -166,10 +163,10 @@ class Reactor:
                 patience = self._patience()
 
     def _patience(self) -> float | None:
-        while self._timers and self._timers[0].callback is None:
+        while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
         now = time.monotonic()
-        self._sleeps_until = min(self._timers[0].when if self._timers else NEVER, now + LONGEST_SLEEP_S)
+        self._sleeps_until = min(self._timers[0][0] if self._timers else NEVER, now + LONGEST_SLEEP_S)
         return max(0.0, self._sleeps_until - now)
 
     def _handle(self, ready: list[tuple[int, int]]) -> None:
@@ -180,8 +177,8 @@ class Reactor:
                 self._guarded(watch[1], events)
 
     def _run_timers(self, now: float) -> None:
-        while self._timers and self._timers[0].when <= now:
-            callback = heapq.heappop(self._timers).callback
+        while self._timers and self._timers[0][0] <= now:
+            callback = heapq.heappop(self._timers)[2].callback
             if callback:
                 self._guarded(callback)
 

@@ -4,14 +4,13 @@ May not know: what a session is, or which end of it this is; ``rootsocket`` and 
 """
 
 import contextlib
-import copy
 import socket
 from abc import abstractmethod
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from multipoint import binding, constants, kernel, threads
-from multipoint.binding import WILDCARDS
+from multipoint.addresses import is_group, is_unspecified
+from multipoint.binding import BROADCAST, WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
 from multipoint.counters import Cause
@@ -83,10 +82,12 @@ class RootedSocket(PartingSocket):
 
     def _bind(self, address: Endpoint) -> None:
         try:
-            with contextlib.ExitStack() as undo:
-                sock = undo.enter_context(kernel.stream_socket(self.family))
+            sock = kernel.stream_socket(self.family)
+            try:
                 self.bound = binding.bind(sock, address, self.options, self.stack.settings)
-                undo.pop_all()
+            except OSError:
+                sock.close()
+                raise
         except OSError as reason:
             raise self.translated(reason) from reason
         self._reserved = sock
@@ -194,7 +195,8 @@ class RootedSocket(PartingSocket):
         capacity = min(link.request.capacity, MAX_CONNECT_DATA)
         local = self._connections[link].local
         # A copy, for the function may change it (AC-27).
-        return Caller(link.peer, link.request.caller_data, copy.deepcopy(link.request.qos), local, capacity)
+        qos = link.request.qos and link.request.qos.copy()
+        return Caller(link.peer, link.request.caller_data, qos, local, capacity)
 
     def _check_still_here(self, link: Link) -> None:
         """AC-18: it gave up while the condition function ran."""
@@ -249,8 +251,7 @@ class RootedSocket(PartingSocket):
     def check_target(self, address: Address) -> Endpoint:
         """Return the address a join goes to. Raises WSAEADDRNOTAVAIL for one that no host can have (JL-10, JL-11)."""
         host, port = address[:2]
-        bare = ip_address(host.partition("%")[0])
-        if bare.is_multicast or bare.is_unspecified or host == "255.255.255.255" or not port:
+        if is_group(host) or is_unspecified(host) or host == BROADCAST or not port:
             raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=(host, port))
         return Endpoint(host, port)
 

@@ -86,7 +86,7 @@ class RootSocket(SessionSocket):
                 request = replace(request, qos=None)
             with self.overriding(request, leaf.host):
                 self.bind_if_needed()
-            leg = self._invite(leaf, replace(request, qos=self.quality.signalled))
+            leg = self._invite(leaf, request.negotiating(self.quality.signalled))
             return self._wait_for(leg) if self.is_blocking else leg
 
     def _invite(self, leaf: Endpoint, request: JoinRequest) -> LegSocket:
@@ -106,7 +106,7 @@ class RootSocket(SessionSocket):
             # Registered before it opens: the connection may fail at once.
             connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
             self._connections[link] = connection
-            connection.check_way = lambda: self.check_way(connection.one_way_us())
+            connection.check_way = lambda: self.check_way(connection.one_way_us)
             connection.open(leaf)
         return leg
 
@@ -272,7 +272,7 @@ class RootSocket(SessionSocket):
             granted = QOS.of(granted.SendingFlowspec, mine.SendingFlowspec, granted.objects)
         leg.put_flows(QOS.of(FLOWSPEC(), granted.SendingFlowspec), connection.link.peer.host)
         for end in (self, leg):
-            end.check_way(connection.one_way_us())
+            end.check_way(connection.one_way_us)
         return granted
 
     def refuse(self, link: Link) -> None:

@@ -5,7 +5,7 @@ May not know: sockets, states.
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from multipoint import constants
@@ -75,6 +75,10 @@ class JoinRequest:
     sources: tuple[str, ...] = ()
     # JL-61: called once, at completion, with what the acceptor said; empty after a failure.
     deliver: Callable[[bytes], None] = lambda _: None
+
+    def negotiating(self, qos: QOS | None) -> "JoinRequest":
+        """Return the request with the flows that are negotiated with the peer instead of those wanted."""
+        return self if qos is self.qos else replace(self, qos=qos)
 
 
 @dataclass(frozen=True)

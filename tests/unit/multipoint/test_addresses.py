@@ -1,19 +1,27 @@
-"""Addresses as text and port, and as the memory of a sockaddr."""
+"""Addresses as text, taken apart."""
 
 import pytest
 
-from multipoint import winsock as ws
-from multipoint.errors import DecodingError
+from multipoint.addresses import is_group, is_unspecified, packed, unpacked
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("239.1.2.3", 5000), ("0.0.0.0", 0), ("ff15::1", 65_535), ("fe80::1%3", 1)], ids=str
-)
-def test_address_has_its_memory_both_ways(host: str, port: int) -> None:
-    assert ws.address(ws.sockaddr(host, port).pack()) == (host, port)
+@pytest.mark.parametrize("host", ["10.9.0.1", "239.1.2.3", "fd09::1", "ff15::7"])
+def test_both_ways(host: str) -> None:
+    assert unpacked(packed(host)) == host
 
 
-@pytest.mark.parametrize("memory", [b"", b"\2", b"\2\0" + bytes(13), b"\x17\0" + bytes(25), b"\1\0" + bytes(126)])
-def test_memory_that_holds_no_address_is_refused(memory: bytes) -> None:
-    with pytest.raises(DecodingError):
-        ws.address(memory)
+def test_scope_id_is_left_out() -> None:
+    assert unpacked(packed("fe80::1%3")) == "fe80::1"
+    assert is_group("ff02::1%3")
+
+
+def test_groups_and_wildcards() -> None:
+    assert [is_group(host) for host in ("239.1.2.3", "ff15::7", "10.9.0.1", "::1")] == [True, True, False, False]
+    assert [is_unspecified(host) for host in ("0.0.0.0", "::", "10.9.0.1")] == [True, True, False]
+
+
+@pytest.mark.parametrize("host", ["", "here", "10.9.0.256", "1.2.3"])
+def test_what_is_no_address(host: str) -> None:
+    for question in (packed, is_group, is_unspecified):
+        with pytest.raises(ValueError, match="does not appear to be"):
+            question(host)

@@ -10,7 +10,19 @@ import multipoint.wire
 
 PACKAGE = Path(multipoint.wire.__file__).parent
 CORE = (
-    *("admission", "bucket", "catalogue", "codec", "constants", "counters", "datagram", "dialects", "door", "errors"),
+    *(
+        "addresses",
+        "admission",
+        "bucket",
+        "catalogue",
+        "codec",
+        "constants",
+        "counters",
+        "datagram",
+        "dialects",
+        "door",
+        "errors",
+    ),
     *("events", "filters", "flow", "flow_rules", "group_layouts", "handshake", "kinds", "layouts", "leaf", "link"),
     *("link_events", "link_states", "linux", "moves", "root", "wire"),
     *("negotiation", "packetfilter", "quality", "socketgroups"),

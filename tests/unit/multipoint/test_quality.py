@@ -99,3 +99,19 @@ def test_interface_looked_at_again_says_what_each_can_have() -> None:
     admission.release("one")
     admission.release("two")
     assert admission.interfaces == frozenset()
+
+
+def test_what_is_handed_out_or_taken_in_can_be_changed_without_effect() -> None:
+    one, other = Quality(1000), Quality(1000)
+    for flows in (one.granted, one.in_force):
+        flows.SendingFlowspec.TokenRate = 7
+    given = QOS.of(a_flow(1), a_flow(2))
+    one.put(given, 0.0)
+    given.SendingFlowspec.TokenRate = 8
+    assert one.signalled
+    for flows in (one.granted, one.in_force, one.signalled):
+        flows.ReceivingFlowspec.TokenRate = 9
+    assert one.granted == one.in_force == one.signalled == QOS.of(a_flow(1), a_flow(2))
+    assert other.granted == other.in_force == QOS()
+    one.put(QOS(), 0.0)
+    assert not any((one.is_specified, one.is_guaranteed, one.signalled))
