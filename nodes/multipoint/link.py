@@ -2,8 +2,8 @@
 
 A link is dialled by who asks (a leaf that joins, a root that invites) and taken by who listens. The dialler asks, the
 taker's program decides, the root confirms; then both are joined until one goes. Who goes says so first: the leaf's
-leave lets the connection stand until the root has closed the leg (CL-32), the root's word is final. What ends without a
-word is a crash (CL-20), or silence (CL-21).
+leave lets the connection stand until the root has closed the leg (CL-32), a close is final. The root hangs up first.
+What ends without a word is a crash (CL-20), or silence (CL-21).
 
     DIALLING ─ opened → ASKING ── accept ──┐                         ┌─ leave heard → PARTED ──┐
                                            ├→ AGREED ─ confirm → JOINED                        ├→ CLOSING → ENDED
@@ -29,8 +29,6 @@ from multipoint.moves import MOVES, VIOLATED, break_off
 log = logging.getLogger(__name__)
 
 NEVER = float("inf")
-
-ROOT_SAYS = (wire.Close, wire.Confirm)
 
 
 class WrongMove(Exception):
@@ -157,8 +155,8 @@ class Link:
         self._move(Input.DO_LEAVE, now, wire.Leave(data))
 
     def close(self, now: float, data: bytes = b"") -> None:
-        """End the link in order, whatever its state: cancel, refuse, leave."""
-        self._move(Input.DO_CLOSE, now, wire.Leave(data))
+        """End the link in order, whatever its state: cancel, refuse, send the leaf away, leave for good."""
+        self._move(Input.DO_CLOSE, now, wire.Leave(data) if self.is_root else wire.Close(data))
 
     def dismantle(self, now: float, data: bytes = b"") -> None:
         """End the link in order because its session ends."""
@@ -203,7 +201,7 @@ class Link:
     def _input_of(self, message: wire.Message) -> Input:
         if isinstance(message, wire.Leave) and not self.is_root:
             return Input.CLOSE
-        if isinstance(message, ROOT_SAYS) and self.is_root:
+        if isinstance(message, wire.Confirm) and self.is_root:
             return Input.GARBAGE
         return INPUTS.get(type(message), Input.GARBAGE)
 

@@ -83,20 +83,24 @@ def _refused(link: "Link", now: float, about: object) -> None:
         link.tell(Refused(about if isinstance(about, int) else constants.WSAECONNREFUSED))
 
 
+def _rejected(link: "Link", now: float, about: object) -> None:
+    _refused(link, now, about)
+    _hang_up(link, now, about)
+
+
 def _timed_out(link: "Link", now: float, about: object) -> None:
     link.tell(Refused(constants.WSAETIMEDOUT))
     _cancel(link, now, about)
 
 
 def _cancel(link: "Link", now: float, about: object) -> None:
-    # The other side hangs up first: so its well-known port keeps the memory of the connection (TIME_WAIT), and the
-    # same two ports can connect again at once.
     link.say(wire.Cancel(), now)
+    _hang_up(link, now, about)
 
 
 def _withdrawn(link: "Link", now: float, about: object) -> None:
-    link.hangs_up = True
     link.tell(Withdrawn(0))
+    _hang_up(link, now, about)
 
 
 def _torn(link: "Link", now: float, about: object) -> None:
@@ -112,7 +116,7 @@ def _accept(link: "Link", now: float, about: object) -> None:
 
 def _reject(link: "Link", now: float, about: object) -> None:
     link.say(wire.Reject(about if isinstance(about, int) else constants.WSAECONNREFUSED), now)
-    link.hangs_up = True
+    _hang_up(link, now, about)
 
 
 def _refuse_all(link: "Link", now: float, about: object) -> None:
@@ -150,11 +154,13 @@ def _say_leave(link: "Link", now: float, about: object) -> None:
 def _say_goodbye(link: "Link", now: float, about: object) -> None:
     assert isinstance(about, wire.Leave | wire.Close)
     link.say(about, now)
-    link.hangs_up = True
+    _hang_up(link, now, about)
 
 
 def _hang_up(link: "Link", now: float, about: object) -> None:
-    link.hangs_up = True
+    # The root does it first, whoever said the last word. So its end, whose port is one for all leaves, keeps the memory
+    # of the connection (TIME_WAIT); a leaf's port is free, and the same two ports can connect again at once.
+    link.hangs_up = link.is_root
 
 
 def break_off(link: "Link", now: float, about: object) -> None:
@@ -175,7 +181,7 @@ def _parted(link: "Link", now: float, about: object) -> None:
 def _called_off(link: "Link", now: float, about: object) -> None:
     """It ends between Accept and Confirm: for the side that asked nothing has begun, the other one has let it in."""
     if link.asks:
-        _refused(link, now, about)
+        _rejected(link, now, about)
     else:
         _closed(link, now, about)
 
@@ -195,8 +201,8 @@ def _unconfirmed(link: "Link", now: float, about: object) -> None:
 
 
 def _closed(link: "Link", now: float, about: object) -> None:
-    link.hangs_up = True
     _parted(link, now, about)
+    _hang_up(link, now, about)
 
 
 def _lost(link: "Link", now: float, about: object) -> None:
@@ -219,7 +225,7 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.DIALLING, i.LATE): (_timed_out, s.ENDED),
         (s.DIALLING, i.DO_CLOSE): (break_off, s.ENDED),
         (s.ASKING, i.ACCEPT): (_accepted, s.AGREED),
-        (s.ASKING, i.REJECT): (_refused, s.ENDED),
+        (s.ASKING, i.REJECT): (_rejected, s.CLOSING),
         (s.ASKING, i.HEARTBEAT): (_nothing, s.ASKING),
         (s.ASKING, i.HUNG_UP): (_refused, s.ENDED),
         (s.ASKING, i.BROKEN): (_refused, s.ENDED),
@@ -251,10 +257,11 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.JOINED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
         (s.JOINED, i.DO_LEAVE): (_say_leave, s.PARTING),
         (s.JOINED, i.LEAVE): (_parted, s.PARTED),
-        (s.JOINED, i.CANCEL): (_parted, s.PARTED),
-        (s.PARTING, i.DO_CLOSE): (_hang_up, s.CLOSING),
+        (s.JOINED, i.CANCEL): (_closed, s.CLOSING),
+        (s.PARTING, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
         (s.PARTING, i.DO_LEAVE): (_nothing, s.PARTING),
         (s.PARTED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
+        (s.PARTED, i.CLOSE): (_hang_up, s.CLOSING),
         (s.PARTED, i.HEARTBEAT): (_nothing, s.PARTED),
         (s.PARTED, i.FLOWS): (_nothing, s.PARTED),
         (s.PARTED, i.HUNG_UP): (_nothing, s.ENDED),

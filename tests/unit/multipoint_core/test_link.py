@@ -113,8 +113,8 @@ def test_refused_request(make: Callable[[], Wire]) -> None:
     decider.refuse(constants.WSAECONNREFUSED, 1.0)
     between.pass_bytes()
     assert asker.events() == [Refused(constants.WSAECONNREFUSED)]
-    assert asker.has_ended
-    assert decider.hangs_up
+    assert between.root.hangs_up
+    assert not between.leaf.hangs_up
 
 
 @pytest.mark.parametrize("code", [constants.WSAEOPNOTSUPP, constants.WSAENOBUFS, constants.WSAENETDOWN])
@@ -188,7 +188,33 @@ def test_leaf_leaves_and_root_closes_the_leg_later() -> None:
     between.pass_bytes()
     assert between.take_events() == ([], [Parted(0)])
     assert between.root.hangs_up
-    assert between.leaf.hangs_up
+    assert not between.leaf.hangs_up
+
+
+@pytest.mark.requirement("CL-07", "CL-32", "CL-08", "JL-39")
+@pytest.mark.parametrize("make", list(WIRES.values()), ids=list(WIRES))
+@pytest.mark.parametrize("how", ["leaf closes", "leaf leaves, then closes", "leg closes", "cancelled too late"])
+def test_root_hangs_up_first_and_then_both_are_done(make: Callable[[], Wire], how: str) -> None:
+    between = make()
+    between.join()
+    if how == "leaf leaves, then closes":
+        between.leaf.leave(2.0)
+        between.pass_bytes()
+        assert not between.root.hangs_up
+    if how == "cancelled too late":
+        between.root.receive(wire.encode(wire.Cancel()), 2.0)
+        between.leaf.state = State.CLOSING
+    else:
+        (between.root if how == "leg closes" else between.leaf).close(2.0)
+    between.pass_bytes()
+    assert (between.root.hangs_up, between.leaf.hangs_up) == (True, False)
+    assert not between.root.has_ended
+    between.leaf.hung_up(2.0)
+    between.root.hung_up(2.0)
+    assert between.leaf.has_ended
+    assert between.root.has_ended
+    assert not between.root.breaks_off
+    assert not between.leaf.breaks_off
 
 
 @pytest.mark.requirement("CL-01", "CL-03", "CL-08")
