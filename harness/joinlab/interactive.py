@@ -27,7 +27,7 @@ PROMPT = "joinlab> "
 HELP = """\
 nodes        list the nodes
 NODE         a shell in a node, here; its end (exit, Ctrl-D) leads back
-quit         take the lab down (so do Ctrl-D and Ctrl-C)"""
+quit         {at_the_end} (so do Ctrl-D and Ctrl-C)"""
 
 # A keyboard gives a line at a time.
 _MOST_TYPED = 4096
@@ -55,17 +55,19 @@ class HeldLab(Protocol):
 class Prompt:
     """The prompt of one lab, until its user has had enough."""
 
-    def __init__(self, lab: HeldLab, run: str, console: Console) -> None:
+    def __init__(self, lab: HeldLab, run: str, console: Console, *, at_the_end: str = "take the lab down") -> None:
+        """Prepare the prompt. ``at_the_end``: what follows when the user has had enough, for the help."""
         self._lab = lab
         self._run = run
         self._console = console
+        self._help = HELP.format(at_the_end=at_the_end)
         self._typed = b""
         self._is_over = False
         self._is_watching = False
         self._commands: dict[str, Callable[[], None]] = {
             "": lambda: None,
             "nodes": self._show_nodes,
-            "help": lambda: console.print(HELP, highlight=False),
+            "help": self._show_help,
             "quit": self._quit,
             "exit": self._quit,
         }
@@ -75,7 +77,7 @@ class Prompt:
         listener = Listener(self._lab.loop, self._run, {"shell": lambda request: self._shell(str(request["node"]))})
         try:
             self._show_nodes()
-            self._console.print(HELP, highlight=False)
+            self._show_help()
             self._ask()
             self._listen()
         finally:
@@ -131,6 +133,9 @@ class Prompt:
             addresses = "\n".join(filter(None, (link.ipv4, link.ipv6)))
             table.add_row(link.node, roles[link.node], link.interface, addresses, f"{program} shell {link.node}")
         self._console.print(table)
+
+    def _show_help(self) -> None:
+        self._console.print(self._help, highlight=False)
 
     def _shell(self, node: str) -> list[str]:
         names = [known.name for known in self._lab.plan.nodes]

@@ -11,7 +11,7 @@ worker's other lab can run. A lab that does not come to rest is an error which n
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -94,6 +94,13 @@ def pytest_runtest_makereport(
         if lab is not None:
             session.add_evidence(report, lab, item.stash[_BEGINNING].since, call.excinfo)
     return report
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]) -> None:
+    """Hold the lab of a failed test open, while the test's apps still run."""
+    session, lab = node.config.stash.get(_SESSION, None), node.stash.get(_LAB, None)
+    if session is not None and lab is not None and call.excinfo is not None:
+        session.hold(lab, node.nodeid, call.excinfo.exconly())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -111,29 +111,22 @@ class Session:
         if error is None or not error.errisinstance(ExpectationFailed):
             lines += ["", "the Trace of this test:", *tell(lab.trace.records(since), since.ns)]
         report.sections.append((SECTION, "\n".join(lines)))
-        if self._config.getoption("keep_lab"):
-            self._hold(lab)
 
-    def _hold(self, lab: Lab) -> None:
-        """Hold the lab open at a prompt, with the terminal given back to the user."""
+    def hold(self, lab: Lab, test: str, failure: str) -> None:
+        """Hold the lab of a failed test open at a prompt, if that was asked for."""
+        if not self._config.getoption("keep_lab"):
+            return
         from rich.console import Console
 
         from joinlab.interactive import Prompt
 
-        with self._terminal(), contextlib.suppress(KeyboardInterrupt):
-            Prompt(lab, f"{lab.plan.name}-{lab.run_id}", Console(highlight=False)).hold()
-
-    @contextlib.contextmanager
-    def _terminal(self) -> Iterator[None]:
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is None:
-            yield
-            return
-        capture.suspend_global_capture(in_=True)
-        try:
-            yield
-        finally:
-            capture.resume_global_capture()
+        if capture := self._config.pluginmanager.getplugin("capturemanager"):
+            # As for --pdb; pytest itself takes it up again.
+            capture.suspend_global_capture(in_=True)
+        print(f"\n\n{test} has failed, and its lab is held open.\n\n{failure}\n")
+        with contextlib.suppress(KeyboardInterrupt):
+            run = f"{lab.plan.name}-{lab.run_id}"
+            Prompt(lab, run, Console(highlight=False), at_the_end="go on with the tests").hold()
 
     def _plan_for(self, igmp: int | None) -> LabPlan:
         return _plan(self._config, igmp)

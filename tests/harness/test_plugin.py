@@ -356,7 +356,16 @@ def test_kept_lab_is_held_open_at_a_prompt_after_a_failure(pytester: pytest.Pyte
     )
     result = pytester.run(sys.executable, "-m", "pytest", *ON_NETNS, "--keep-lab", stdin=b"nodes\nquit\n", timeout=60)
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*leaf1*10.77.0.2*", "joinlab> *"])
+    result.stdout.fnmatch_lines(
+        [
+            "*::test_fails has failed, and its lab is held open.",
+            "*assert <app root/app1> is None",
+            "*leaf1*10.77.0.2*",
+            "quit *go on with the tests*",
+            "joinlab> *",
+        ]
+    )
+    assert "Captured stdout" not in result.stdout.str()
 
 
 def test_slow_steps_are_told_once(pytester: pytest.Pytester) -> None:

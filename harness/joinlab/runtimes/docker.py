@@ -35,7 +35,7 @@ __all__ = ["DockerRuntime", "engine_problem"]
 LAST_WORDS_S = 5
 LAST_WORDS_LINES = 3
 
-SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
+SHELL = 'export PS1="$0# "; if command -v bash >/dev/null; then exec bash --norc; else exec sh; fi'
 
 
 class DockerRuntime:
@@ -75,7 +75,7 @@ class DockerRuntime:
 
     def shell(self, node: str) -> list[str]:
         """Return the command that opens a shell in a node."""
-        return [*enter_command(self._containers[node]), "sh", "-c", SHELL]
+        return [*enter_command(self._containers[node]), "sh", "-c", SHELL, node]
 
     @engine_errors()
     def stop(self) -> None:
