@@ -10,6 +10,7 @@ worker's other lab can run. A lab that does not come to rest is an error which n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): the requirements of the stack that the test proves")
     if config.getoption("topology") is not None:
         config.stash[_SESSION] = _open_session(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Get what takes long the first time: before the tests, which have time limits, and once for all workers."""
+    ours, config = session.config.stash.get(_SESSION, None), session.config
+    is_worker, has_workers = hasattr(config, "workerinput"), bool(config.getoption("numprocesses", None))
+    is_wanted = has_workers or any("lab" in getattr(item, "fixturenames", ()) for item in session.items)
+    if ours is not None and is_wanted and not is_worker and not config.getoption("collectonly"):
+        with _as_usage_errors():
+            ours.prepare()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -153,16 +165,22 @@ def leaves(lab: Lab) -> Sequence[App]:
 
 
 def _open_session(config: pytest.Config) -> Session:
-    """Open it. Raises pytest.UsageError for whatever keeps it from running: pytest tells that without a traceback."""
-    from joinlab.errors import UnfitMachine, UsageError
     from joinlab.installation import whole_installation
 
-    try:
-        with whole_installation():
-            from joinlab.session import open_session
+    with _as_usage_errors(), whole_installation():
+        from joinlab.session import open_session
 
-            return open_session(config)
-    except (UnfitMachine, UsageError) as error:
+        return open_session(config)
+
+
+@contextlib.contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """Turn what keeps the run from starting into pytest.UsageError, which pytest tells without a traceback."""
+    from joinlab.errors import JoinlabError
+
+    try:
+        yield
+    except JoinlabError as error:
         raise pytest.UsageError(*error.lines) from None
 
 

@@ -63,6 +63,16 @@ class Session:
                 return f"topology {self._plan.name} {lacking}"
         return None
 
+    def prepare(self) -> None:
+        """Make the node image, if the labs need one that is not there. Raises UnfitMachine, LabBroken."""
+        if self._choice.name != "docker":
+            return
+        from joinlab.engine import engine, engine_errors
+        from joinlab.image import ensure_image
+
+        with engine_errors(), engine() as client:
+            ensure_image(client, self._write_progress)
+
     def lab(self, igmp: int | None, run: pytest.Session) -> Lab:
         """Return a running lab, to be settled before use. A machine that can't run it ends the run."""
         try:

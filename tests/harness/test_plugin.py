@@ -1,10 +1,13 @@
 """The pytest plugin, tested from outside: what a user's run prints, and how it ends."""
 
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
+
+from joinlab.engine import engine, engine_problem
 
 pytest_plugins = ["pytester"]
 
@@ -98,6 +101,20 @@ def test_lab_that_can_not_be_started_is_one_error_and_ends_the_run(
     assert said.count("no launcher 'magic': there are root, user namespace, helper container") == 1
     assert "joinlab can't run the lab here: the error above says why" in said
     assert "Traceback" not in said + result.stderr.str()
+
+
+@pytest.mark.skipif(engine_problem() is not None, reason=str(engine_problem()))
+def test_image_is_built_before_the_tests_and_their_time_limits(pytester: pytest.Pytester) -> None:
+    # Under this name there is no image yet.
+    repository = f"joinlab-test-{os.getpid()}"
+    pytester.makeconftest(f"import joinlab.image; joinlab.image.REPOSITORY = {repository!r}")
+    pytester.makepyfile("def test_lab(lab): pass")
+    result = pytester.runpytest_subprocess("--topology=star", "--runtime=docker", "-n", "2")
+    with engine() as client:
+        for image in client.images.list(repository):
+            client.images.remove(str(image.id), force=True)
+    result.assert_outcomes(passed=1)
+    assert result.stdout.str().count(f"joinlab: Building the node image {repository}:") == 1
 
 
 def test_fixtures_give_a_lab_its_nodes_and_questions(pytester: pytest.Pytester) -> None:
