@@ -110,5 +110,5 @@ clean: $(READY) ## remove what dead runs left on this machine; files of the chec
 	@$(JOINLAB) clean
 
 .PHONY: distclean
-distclean: clean ## the same, then remove .venv/, build/ (with all artefacts) and the tools' caches
+distclean: $(if $(USABLE),clean) ## the same, then remove .venv/, build/ (with all artefacts) and the tools' caches
 	@rm -rf $(VENV) build .hypothesis $$(find nodes harness tests -name __pycache__) .mypy_cache .pytest_cache .ruff_cache

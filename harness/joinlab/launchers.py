@@ -27,6 +27,8 @@ RUN_VARIABLE = "JOINLAB_RUN"
 START_S = 20.0
 END_S = 5.0
 
+ONE_IS_ENOUGH = "a lab needs privileges, which no way gives it here; one of these is enough:"
+
 USER_NAMESPACE_LIMIT = Path("/proc/sys/user/max_user_namespaces")
 APPARMOR_SWITCH = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 DEBIAN_SWITCH = Path("/proc/sys/kernel/unprivileged_userns_clone")
@@ -116,7 +118,7 @@ def start_keeper(
             return _start(launcher, order)
         except UnfitMachine as unfit:
             missing += (f"{launcher.name}: {reason}" for reason in unfit.missing)
-    raise UnfitMachine(missing)
+    raise UnfitMachine([ONE_IS_ENOUGH, *missing] if len(missing) > 1 else missing)
 
 
 def candidates(for_containers: bool, others: Sequence[Launcher] = (), only: str | None = None) -> list[Launcher]:

@@ -180,7 +180,7 @@ def _missing_leaves(lab_plan: LabPlan, count: int) -> str | None:
 
 def _missing_ipv6(lab_plan: LabPlan) -> str | None:
     without = ", ".join(bridge.name for bridge in lab_plan.bridges if bridge.ipv6 is None)
-    return f"has no ipv6 network on {without}, and the test needs it: --topology=dual has one" if without else None
+    return f"has no ipv6 network on {without}, and the test needs it: topology dual has one" if without else None
 
 
 def _write_logs(directory: Path, lab: Lab) -> Iterator[Path]:

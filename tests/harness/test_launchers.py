@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from joinlab import namespaces, pids
+from joinlab import launchers, namespaces, pids
 from joinlab.errors import UnfitMachine, UsageError
 from joinlab.launchers import Launcher, Order, RunningKeeper, candidates, start_keeper
 from joinlab.loop import Loop
@@ -68,6 +68,15 @@ def test_what_each_way_lacks_is_told_at_once(loop: Loop) -> None:
     with pytest.raises(UnfitMachine) as unfit:
         start_keeper(loop, others=[broken("wand")], only="wand")
     assert unfit.value.missing == ("wand: it is broken: get another",)
+
+
+def test_of_several_ways_it_is_said_that_one_is_enough(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchers, "LAUNCHERS", (broken("rod"),))
+    with pytest.raises(UnfitMachine) as unfit:
+        start_keeper(loop, others=[broken("wand")])
+    first, *others = unfit.value.missing
+    assert first.endswith("one of these is enough:")
+    assert others == ["rod: it is broken: get another", "wand: it is broken: get another"]
 
 
 def broken(name: str) -> Launcher:

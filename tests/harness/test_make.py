@@ -133,5 +133,12 @@ def test_environment_that_does_not_work_is_made_anew(
     assert (".ci/make-venv" not in done.stdout) == is_kept
 
 
+def test_distclean_needs_no_set_up(fresh: Path) -> None:
+    done = make("--dry-run", "distclean", folder=fresh)
+    assert done.returncode == 0
+    assert ".ci/make-venv" not in done.stdout
+    assert "rm -rf .venv build" in done.stdout
+
+
 def test_clean_removes_no_file_of_the_checkout() -> None:
     assert "rm " not in make("--dry-run", "clean").stdout
