@@ -68,7 +68,7 @@ class DataSocket(FlowSocket):
         """Return how many bytes all messages have that are here (IO-17); the kernel tells of the first one only."""
         self.check_open()
         with self.stack.lock:
-            if not self.is_readable:
+            if not self.has_message:
                 return 0
             queued = sum(len(data) for data, _ in self.inbox)
             # A program that asks and never reads must not fill our memory in place of the kernel's.
@@ -132,6 +132,11 @@ class DataSocket(FlowSocket):
 
     @property
     def is_readable(self) -> bool:
+        """Tell whether a receive would end at once."""
+        return self.has_message
+
+    @property
+    def has_message(self) -> bool:
         """Tell whether a message is here; one that is genuine, which may mean to take it in."""
         if not self.inbox and not self.is_receive_shut:
             try:
@@ -145,7 +150,7 @@ class DataSocket(FlowSocket):
         try:
             if is_peek or self.inbox:
                 with self.stack.lock:
-                    if self.is_readable:
+                    if self.has_message:
                         return self.inbox[0] if is_peek else self.pop()
                 raise BlockingIOError
             return self.take_now()
@@ -156,6 +161,9 @@ class DataSocket(FlowSocket):
             raise self.translated(reason) from reason
         finally:
             self._reenable_read()
+
+    def check_refusal(self) -> None:
+        """Raise, once, what the network has told of an earlier send; the lock is held."""
 
     def pop(self) -> Message:
         """Take the first message out of the inbox; the lock is held."""

@@ -111,7 +111,12 @@ class Pending:
 
     def _look(self, flags: int) -> tuple[Message | None, MultipointError | None]:
         sock = self._sock
-        if sock.is_readable:
+        has_message = sock.has_message
+        try:
+            sock.check_refusal()
+        except MultipointError as reason:
+            return None, reason
+        if has_message:
             return (sock.inbox[0] if flags & constants.MSG_PEEK else sock.pop()), None
         if sock.is_receive_shut:
             return None, error(constants.WSAESHUTDOWN, "receiving was shut down")

@@ -239,16 +239,29 @@ class PlainSocket(DataSocket):
             raise reason
         self._is_refused |= is_refusal
 
+    @property
+    def is_readable(self) -> bool:
+        """Tell whether a message is here, or a refusal, which ends the next receive as well (DP-37)."""
+        return self.has_message or (self._is_refused and not self.is_receive_shut and self.role is not SENDER_ONLY)
+
     def next_message(self, is_peek: bool) -> Message | None:
         """As all sockets do, but a refusal comes first (DP-37)."""
-        message = None if self._is_refused else super().next_message(is_peek)
-        if message is None and self._is_refused:
-            self._raise_refusal()
-        return message
+        with self.stack.lock:
+            self.check_refusal()
+        return super().next_message(is_peek)
 
-    def _raise_refusal(self) -> None:
-        self._is_refused = False
-        raise error(constants.WSAECONNRESET, "nobody was at the port of a datagram")
+    def _check_end(self) -> None:
+        """Nothing is here: perhaps because a refusal has come just now."""
+        with self.stack.lock:
+            self.check_refusal()
+        super()._check_end()
+
+    def check_refusal(self) -> None:
+        """Raise WSAECONNRESET if an earlier datagram was refused (DP-37)."""
+        if self._is_refused:
+            self._is_refused = False
+            self._reenable_read()
+            raise error(constants.WSAECONNRESET, "nobody was at the port of a datagram")
 
     def check_receive(self, flags: int) -> None:
         """Raise WSAEINVAL if the socket is not bound (DP-17), and what any socket raises."""
@@ -279,7 +292,8 @@ class PlainSocket(DataSocket):
             return (data, endpoint) if len(data) <= size else cut((data, endpoint), size)
         if self._is_refused:
             self.check_receive(flags)
-            self._raise_refusal()
+            with self.stack.lock:
+                self.check_refusal()
         return super().receive(size, flags)
 
     def send(self, data: Buffer, to: Address | None = None) -> int:
@@ -314,6 +328,9 @@ class PlainSocket(DataSocket):
         except OSError as reason:
             # Said of an earlier datagram; this one was not sent.
             self._note_refusal(reason)
+            with self.stack.lock:
+                self.note_data()
+                self.wake()
             sent = self._sock.sendto(data, target)
         if self.bound is None:
             host, port = self._sock.getsockname()[:2]
