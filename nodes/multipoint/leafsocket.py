@@ -17,7 +17,7 @@ from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
 from multipoint.flow import FLOWSPEC, QOS
-from multipoint.flow_rules import check_reduced, is_valid, swapped
+from multipoint.flow_rules import check, check_reduced, is_valid, swapped
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.leg import MAX_UNREAD, MAX_UNSENT
@@ -248,8 +248,22 @@ class LeafSocket(SessionSocket):
         assert self._connection
         self.put_flows(self.quality.agreed(granted), self._connection.link.peer.host)
 
+    def _consider(self, offer: QOS) -> int:
+        """Promise to receive what the session sends, should we be let in; return 0 or why we can't (QS-36)."""
+        flows = self.quality.granted
+        flows.ReceivingFlowspec = offer.SendingFlowspec
+        try:
+            check(flows)
+            self.put_flows(flows)
+        except MultipointError:
+            return constants.WSAEOPNOTSUPP
+        return 0
+
     def _flows_asked(self, link: Link, number: int, qos: QOS) -> None:
-        """The root sends otherwise from now on, or wants us to."""
+        """The root sends otherwise from now on, or wants us to; before we have joined: so it will send."""
+        if not self.is_joined:
+            link.answer_flows(number, self._consider(qos), qos, time.monotonic())
+            return
         flows = self.quality.granted
         flows.ReceivingFlowspec = qos.SendingFlowspec
         if qos.ReceivingFlowspec != FLOWSPEC():

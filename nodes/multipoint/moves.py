@@ -232,6 +232,13 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.ASKING, i.LATE): (_timed_out, s.CLOSING),
         # JL-39: if the peer's program has accepted meanwhile, it sees the member leave at once
         (s.ASKING, i.DO_CLOSE): (_cancel, s.CLOSING),
+        # QS-36: the root tells the session's flows first, and asks whether the leaf can carry them
+        (s.ASKING, i.FLOWS): (_flows, s.ASKING),
+        (s.ASKING, i.SAY_FLOWS): (_say_flows, s.ASKING),
+        (s.QUEUED, i.FLOWS): (_flows, s.QUEUED),
+        (s.QUEUED, i.SAY_FLOWS): (_say_flows, s.QUEUED),
+        # ... and was so hasty that it has let the leaf in before it heard the answer
+        (s.AGREED, i.SAY_FLOWS): (_say_flows, s.AGREED),
         (s.GREETING, i.REQUEST): (_queue, s.QUEUED),
         (s.GREETING, i.LATE): (_unasked, s.ENDED),
         (s.GREETING, i.DO_CLOSE): (_refuse_all, s.CLOSING),

@@ -18,6 +18,9 @@ from multipoint.link import Link, Patience
 from multipoint.link_states import State
 from multipoint.wire import Endpoint
 
+# The number of the FlowRequest that offers the session's flows before a join; those of changes count from 1.
+OFFER = 0
+
 
 @dataclass(frozen=True)
 class Session:
@@ -59,6 +62,8 @@ class Root:
         self._new_key = new_key
         self._roles: dict[Link, JoinRole] = {}
         self._numbers = 0
+        # Who was asked whether it can carry the session's flows, and has not answered.
+        self._offered: set[Link] = set()
 
     # The ways in
 
@@ -92,13 +97,35 @@ class Root:
 
     # What the links tell
 
-    def requested(self, link: Link, now: float) -> bool:
-        """A leaf asks: let it wait for the program, or refuse it; tells whether it waits."""
+    def requested(self, link: Link, now: float, offer: QOS | None = None) -> bool:
+        """A leaf asks: let it wait for the program, or refuse it; tells whether it waits.
+
+        With an ``offer``, the session's flows, it has to say first that it can carry them (QS-36).
+        """
+        if offer and self._fits(link.request):
+            self._offered.add(link)
+            link.ask_flows(OFFER, offer, now)
+            return True
         if self._fits(link.request) and self.door.enqueue(link):
             return True
         link.blame(Cause.REFUSED)
         link.refuse(constants.WSAECONNREFUSED, now)
         return False
+
+    def answered(self, link: Link, code: int, now: float) -> bool:
+        """A leaf says whether it can carry the session's flows; tells whether it waits."""
+        if link not in self._offered:
+            return True
+        self._offered.discard(link)
+        if code == 0:
+            return self.requested(link, now)
+        link.refuse(constants.WSAEOPNOTSUPP, now)
+        return False
+
+    def withdrawn(self, link: Link) -> None:
+        """A request is gone."""
+        self._offered.discard(link)
+        self.door.withdraw(link)
 
     def agreed(self, link: Link, answer: wire.Accept, now: float) -> Member | None:
         """A leaf has accepted our invitation: make it a member, unless it has gone or doesn't fit (SK-13)."""
@@ -143,7 +170,7 @@ class Root:
     def dismantle(self, now: float, data: bytes = b"") -> list[Link]:
         """End the session: refuse who waits, take back an invitation, part from all members; return their links."""
         self.is_spent = True
-        for link in self.door.close():
+        for link in (*self.door.close(), *self._offered):
             link.refuse(constants.WSAECONNREFUSED, now)
         if self.inviting:
             self.inviting.close(now)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, kernel, planes
+from multipoint.admission import is_promise
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
@@ -21,7 +22,7 @@ from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
 from multipoint.link import Link
-from multipoint.link_events import Agreed, Event, Refused, Requested, Withdrawn
+from multipoint.link_events import Agreed, Event, FlowsAnswered, Refused, Requested, Withdrawn
 from multipoint.root import Member, Root, Session
 from multipoint.sealed import SealedSocket, Source
 from multipoint.sessionflows import SessionSocket
@@ -152,12 +153,13 @@ class RootSocket(SessionSocket):
     def handle(self, link: Link, event: Event) -> None:
         """Do what an event of a link that is not a leg's yet means."""
         match event:
-            case Requested():
-                if self._core.requested(link, time.monotonic()):
-                    self.note_door()
-                else:
-                    self._connections.pop(link, None)
+            case Requested(request):
+                offer = self._offer() if request.role.receives else None
+                self._noted(link, self._core.requested(link, time.monotonic(), offer))
+            case FlowsAnswered(_, code, _):
+                self._noted(link, self._core.answered(link, code, time.monotonic()))
             case Withdrawn():
+                self._core.withdrawn(link)
                 self.withdrawn(link)
             case Agreed(answer):
                 self._agreed(link, answer)
@@ -165,6 +167,17 @@ class RootSocket(SessionSocket):
                 self._core.failed(link)
                 self._connections.pop(link, None)
                 self._finish_join(link, code)
+
+    def _noted(self, link: Link, waits: bool) -> None:
+        if waits:
+            self.note_door()
+        else:
+            self._connections.pop(link, None)
+
+    def _offer(self) -> QOS | None:
+        """Return the session's flows if they promise something."""
+        flows = self.quality.signalled
+        return flows if flows and is_promise(flows.SendingFlowspec) else None
 
     def _agreed(self, link: Link, answer: Accept) -> None:
         connection = self._connections.pop(link)
@@ -268,7 +281,8 @@ class RootSocket(SessionSocket):
         if asked is None and mine is None:
             return None
         granted = (decided if asked else None) or asked or QOS()
-        if mine and mine.SendingFlowspec != FLOWSPEC():
+        assert connection.link.request
+        if connection.link.request.role.receives and mine and mine.SendingFlowspec != FLOWSPEC():
             granted = QOS.of(granted.SendingFlowspec, mine.SendingFlowspec, granted.objects)
         leg.put_flows(QOS.of(FLOWSPEC(), granted.SendingFlowspec), connection.link.peer.host)
         for end in (self, leg):

@@ -158,7 +158,7 @@ def test_flow_without_signalling_is_no_business_of_the_peer() -> None:
         assert rates(leaf) == (1000, -1)
 
 
-@pytest.mark.requirement("QS-36", "QS-07", "JL-70", "JL-80")
+@pytest.mark.requirement("QS-36", "QS-07", "QS-05", "JL-70", "JL-80")
 @isolated
 def test_leaf_that_cannot_carry_the_session_stays_outside() -> None:
     with Stack() as stack, Stack(Settings(capacities={"lo": 6999})) as narrow:
@@ -168,11 +168,17 @@ def test_leaf_that_cannot_carry_the_session_stays_outside() -> None:
         accepting = Meanwhile(lambda: code_of(outsider.accept))
         assert code_of(lambda: root.join(outsider.local_address)) == c.WSAEOPNOTSUPP
         assert accepting.result() == c.WSAEOPNOTSUPP
-        asking = a_leaf(narrow)
-        letting_in = Meanwhile(root.accept)
+        asking, watcher = a_leaf(narrow), Watcher(root, c.FD_ACCEPT)
         assert code_of(lambda: asking.join(root.local_address)) == c.WSAEOPNOTSUPP
-        letting_in.result()
         assert asking.get_qos() == QOS()
+        # The root's program has not even seen the request; the control is one that can be carried.
+        assert code_of(root.accept) == c.WSAEWOULDBLOCK
+        assert root.enumerate_events() == {}
+        sender = a_leaf(narrow)
+        joining = Meanwhile(lambda: sender.join(root.local_address, JoinRequest(JoinRole.SENDER_ONLY)))
+        assert watcher.wait_for(root, NetworkEvent.ACCEPT) == 0
+        root.accept()
+        joining.result()
         # The others are untouched.
         root.send(b"still here")
         assert member.receive()[0] == b"still here"
