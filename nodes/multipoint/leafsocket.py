@@ -5,10 +5,12 @@ What is decided about the session is decided in ``leaf``. May not know: the stat
 
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, planes
+from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
 from multipoint.data import SENDER_ONLY, Buffer, Message
@@ -51,6 +53,8 @@ class LeafSocket(SessionSocket):
         self._connection: Connection | None = None
         self._failed: Connection | None = None
         self._plane: SealedSocket | None = None
+        # The kernel's socket for it, made while a blocking join waits.
+        self._prepared: planes.Prepared | None = None
         self._authenticator: Authenticator | None = None
         self._target: Endpoint | None = None
         self._request: JoinRequest | None = None
@@ -108,14 +112,26 @@ class LeafSocket(SessionSocket):
 
     def _wait_for_root(self) -> "LeafSocket":
         try:
+            self._prepare()
             code = self.wait_until(lambda: self._join_code, is_alertable=True)
         except MultipointError:
             if not self.is_closed:
                 self._withdraw()
             raise
+        finally:
+            if self._prepared:
+                self._prepared.sock.close()
+                self._prepared = None
         if code:
             raise error(code, "did not join")
         return self
+
+    def _prepare(self) -> None:
+        """Use the time until the root has decided, if it is known by now from where it is reached."""
+        if self._connection and self._connection.local.host != WILDCARDS[self.family]:
+            # What is amiss is found again, and told, if the root lets us in.
+            with suppress(OSError):
+                self._prepared = planes.prepare_member(self._connection.local.host, self.options)
 
     def _withdraw(self) -> None:
         """Take back the question: the blocking call was cancelled, the leaf may ask again (JL-73)."""
@@ -175,8 +191,7 @@ class LeafSocket(SessionSocket):
         assert self._connection
         try:
             self._take_grant(answer.qos if answer else None)
-            host = self._connection.local.host
-            self._plane = planes.open_member(self.kind, membership, host, self.role, self.options)
+            self._plane = planes.open_member(self.kind, membership, self._take_prepared(), self.role)
             self._plane.on_drop = self.stack.count
         except MultipointError as reason:
             self._cannot_take_part(reason.code)
@@ -196,6 +211,16 @@ class LeafSocket(SessionSocket):
             self.record(self.memory.open())
             self.attend()
             self.wake()
+
+    def _take_prepared(self) -> planes.Prepared:
+        """Return what was prepared, unless options were set meanwhile."""
+        assert self._connection
+        prepared, self._prepared = self._prepared, None
+        if prepared and prepared.options == self.options:
+            return prepared
+        if prepared:
+            prepared.sock.close()
+        return planes.prepare_member(self._connection.local.host, self.options)
 
     def _cannot_take_part(self, code: int) -> None:
         """The root has let us in, but the kernel did not take the membership: go again (JL-69, JL-71)."""

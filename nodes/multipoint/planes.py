@@ -7,6 +7,7 @@ import contextlib
 import errno
 import random
 import socket
+from dataclasses import dataclass
 from ipaddress import ip_network
 
 from multipoint import constants, kernel
@@ -60,16 +61,34 @@ def open_root(kind: Kind, session: int, host: str, group: Endpoint, options: Cho
         raise
 
 
-def open_member(kind: Kind, membership: Membership, host: str, role: JoinRole, options: Choices) -> SealedSocket:
-    """Return a member's end of the data plane; ``host`` is its own address. A sender joins no group (JL-56)."""
+@dataclass(frozen=True)
+class Prepared:
+    """A member's kernel socket as far as it can be made before the root has said which group it is for."""
+
+    sock: socket.socket
+    interface: int
+    options: Choices
+
+
+def prepare_member(host: str, options: Choices) -> Prepared:
+    """Make a member's kernel socket; ``host`` is its own address. Hand it to ``open_member``, or close it."""
     sock = kernel.datagram_socket(family_of(host))
+    try:
+        return Prepared(sock, _prepare(sock, host, options), options.copy())
+    except OSError:
+        sock.close()
+        raise
+
+
+def open_member(kind: Kind, membership: Membership, prepared: Prepared, role: JoinRole) -> SealedSocket:
+    """Return a member's end of the data plane, which owns the prepared socket. A sender joins no group (JL-56)."""
+    sock = prepared.sock
     joined = None
     try:
-        interface = _prepare(sock, host, options)
         _bind_to_group(sock, membership.group)
         if role.receives:
             source = membership.root.host if kind.provider.is_data_rooted else None
-            joined = kernel.Membership(membership.group.host, interface, source)
+            joined = kernel.Membership(membership.group.host, prepared.interface, source)
             kernel.join(sock, joined)
     except OSError:
         sock.close()

@@ -1,8 +1,13 @@
 """Joining in all its ways, on real sockets."""
 
+import os
+import socket
+import time
+
 import pytest
 from tests.stack.network import Pair, isolated
 from tests.stack.people import (
+    PATIENCE_S,
     Meanwhile,
     Watcher,
     a_leaf,
@@ -13,6 +18,7 @@ from tests.stack.people import (
     code_of,
     invite,
     says,
+    wait_till_blocked,
 )
 
 from multipoint import constants as c
@@ -307,3 +313,52 @@ def test_leaf_of_another_class_is_refused() -> None:
         root, stranger = a_root(stack), a_leaf(stack, provider=ProviderClass.CONF)
         assert code_of(lambda: stranger.join(root.local_address)) == c.WSAECONNREFUSED
         admit(root, a_leaf(stack))
+
+
+@pytest.mark.requirement("DP-07", "IO-13")
+@isolated
+def test_options_set_while_a_join_waits_are_in_force_after_it() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        joining = Meanwhile(lambda: leaf.join(root.local_address))
+        wait_till_blocked(leaf)
+        leaf.set_scope(7)
+        root.accept()
+        joining.result()
+        plane = leaf.data_socket()
+        assert plane
+        assert plane.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 7
+
+
+@pytest.mark.parametrize("end", ["accepted", "rejected", "closed elsewhere"])
+@isolated
+def test_join_leaves_no_descriptor_behind(end: str) -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        before = open_descriptors()
+        leaf = a_leaf(stack)
+        joining = Meanwhile(lambda: leaf.join(root.local_address))
+        wait_till_blocked(leaf)
+        if end == "accepted":
+            leg = root.accept()
+            joining.result()
+            leg.close()
+        elif end == "rejected":
+            code_of(lambda: root.accept(says(c.CF_REJECT)))
+            assert code_of(joining.result) == c.WSAECONNREFUSED
+        if end == "closed elsewhere":
+            leaf.close()
+            assert code_of(joining.result) == c.WSAEINTR
+        else:
+            leaf.close()
+        # The session's own socket stays with the root.
+        stays = 1 if end == "accepted" else 0
+        deadline = time.monotonic() + PATIENCE_S
+        while open_descriptors() > before + stays:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counting descriptors
