@@ -5,6 +5,7 @@ from multipoint.calling import call, process
 from multipoint.constants import SOCKET_ERROR, WSA_INFINITE
 from multipoint.errors import MultipointError, error
 from multipoint.events import NetworkEvent
+from multipoint.eventsocket import EventSocket
 from multipoint.messages import MSG, MessageQueue
 from multipoint.sockets import MultipointSocket
 
@@ -23,9 +24,10 @@ def WSAAsyncSelect(s: int, hWnd: int, wMsg: int, lEvent: int) -> int:
     except MultipointError as reason:
         raise error(constants.WSAEINVAL, "no such queue", handle=hWnd) from reason
 
-    def post(which: MultipointSocket, event: NetworkEvent, code: int) -> None:
+    def post(which: EventSocket, event: NetworkEvent, code: int) -> None:
         # A socket that was accepted but not given to the program yet gets its descriptor now.
         if queue:
+            assert isinstance(which, MultipointSocket)
             queue.post(MSG(hWnd, wMsg, process.sockets.add(which), code << 16 | event))
 
     sock.post_events(post if queue else None, lEvent)

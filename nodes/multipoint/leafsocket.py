@@ -18,10 +18,9 @@ from multipoint.datagram import Authenticator
 from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
 from multipoint.events import possible_events
-from multipoint.flow import FLOWSPEC, QOS
-from multipoint.flow_rules import check, check_reduced, is_valid, swapped
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
+from multipoint.leafflows import LeafFlowSocket
 from multipoint.leg import MAX_UNREAD, MAX_UNSENT
 from multipoint.link import Link
 from multipoint.link_events import (
@@ -36,7 +35,6 @@ from multipoint.link_events import (
     Withdrawn,
 )
 from multipoint.sealed import SealedSocket
-from multipoint.sessionflows import SessionSocket
 from multipoint.values import Address, JoinRequest, Verdict
 from multipoint.wire import Accept, Endpoint, Membership
 
@@ -44,13 +42,11 @@ if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-class LeafSocket(SessionSocket):
+class LeafSocket(LeafFlowSocket):
     """A leaf, and once it has joined, the member itself (JL-49)."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
         super().__init__(stack, entry, kind)
-        self._core = Leaf(kind, stack.patience)
-        self._connection: Connection | None = None
         self._failed: Connection | None = None
         self._plane: SealedSocket | None = None
         # The kernel's socket for it, made while a blocking join waits.
@@ -159,10 +155,7 @@ class LeafSocket(SessionSocket):
         """Do what an event of a link means."""
         match event:
             case Requested():
-                if self._core.requested(link, time.monotonic()):
-                    self.note_door()
-                else:
-                    self._connections.pop(link, None)
+                self.noted(link, self._core.requested(link, time.monotonic()))
             case Withdrawn():
                 self.withdrawn(link)
             case Joined(membership, answer):
@@ -179,7 +172,7 @@ class LeafSocket(SessionSocket):
                 self.note_data()
                 self.wake()
             case FlowsAsked(number, qos):
-                self._flows_asked(link, number, qos)
+                self.flows_asked(link, number, qos)
             case FlowsAnswered():
                 self.flows_answered(link, event)
             case Parted(code, data):
@@ -190,7 +183,7 @@ class LeafSocket(SessionSocket):
         assert self.kind
         assert self._connection
         try:
-            self._take_grant(answer.qos if answer else None)
+            self.take_grant(answer.qos if answer else None)
             self._plane = planes.open_member(self.kind, membership, self._take_prepared(), self.role)
             self._plane.on_drop = self.stack.count
         except MultipointError as reason:
@@ -247,54 +240,6 @@ class LeafSocket(SessionSocket):
             return
         planes.give_up(self._plane)
 
-    # Quality of service
-
-    @property
-    def is_joined(self) -> bool:
-        """Tell whether it is a member."""
-        return self._core.state is LeafState.MEMBER
-
-    def peers(self) -> list[Connection]:
-        """Return the connection to the root."""
-        return [self._connection] if self._connection and self.is_joined else []
-
-    def _take_grant(self, granted: QOS | None) -> None:
-        """Take what the root has granted; WSAEOPNOTSUPP if our interface can't carry the session's flow (QS-36)."""
-        if granted is None:
-            return
-        asked = self.quality.signalled or QOS()
-        if not is_valid(granted):
-            raise error(constants.WSAECONNREFUSED, "the root has granted flows that are not valid")
-        try:
-            # What we receive is the root's to say (QS-43).
-            check_reduced(asked, QOS.of(granted.SendingFlowspec, asked.ReceivingFlowspec, granted.objects))
-        except MultipointError as reason:
-            raise error(constants.WSAECONNREFUSED, str(reason)) from reason
-        assert self._connection
-        self.put_flows(self.quality.agreed(granted), self._connection.link.peer.host)
-
-    def _consider(self, offer: QOS) -> int:
-        """Promise to receive what the session sends, should we be let in; return 0 or why we can't (QS-36)."""
-        flows = self.quality.granted
-        flows.ReceivingFlowspec = offer.SendingFlowspec
-        try:
-            check(flows)
-            self.put_flows(flows)
-        except MultipointError:
-            return constants.WSAEOPNOTSUPP
-        return 0
-
-    def _flows_asked(self, link: Link, number: int, qos: QOS) -> None:
-        """The root sends otherwise from now on, or wants us to; before we have joined: so it will send."""
-        if not self.is_joined:
-            link.answer_flows(number, self._consider(qos), qos, time.monotonic())
-            return
-        flows = self.quality.granted
-        flows.ReceivingFlowspec = qos.SendingFlowspec
-        if qos.ReceivingFlowspec != FLOWSPEC():
-            flows.SendingFlowspec = qos.ReceivingFlowspec
-        link.answer_flows(number, self.take_flows(flows), qos, time.monotonic())
-
     # Accepting invitations
 
     def enter(self, peer: Endpoint) -> Link:
@@ -323,18 +268,6 @@ class LeafSocket(SessionSocket):
             raise
         member.become(self._core, connection, replace(verdict, qos=granted))
         return member
-
-    def take_offer(self, connection: Connection, decided: QOS | None) -> QOS | None:
-        """Take what the root sends for what we receive (QS-43); return what is granted, or WSAEOPNOTSUPP (QS-36)."""
-        request = connection.link.request
-        assert request
-        if request.qos is None:
-            return None
-        granted = decided or request.qos
-        self.role = request.role.mirrored
-        self.put_flows(swapped(granted), connection.link.peer.host)
-        self.check_way(connection.one_way_us)
-        return granted
 
     def become(self, listening: Leaf, connection: Connection, verdict: Verdict) -> None:
         """Be the member that accepts this invitation."""

@@ -161,6 +161,13 @@ class RootedSocket(PartingSocket):
         self.record(self.memory.tell(NetworkEvent.ACCEPT, self.door.is_calling))
         self.wake()
 
+    def noted(self, link: Link, waits: bool) -> None:
+        """The core has looked at a request: it waits for the program, or was refused."""
+        if waits:
+            self.note_door()
+        else:
+            self._connections.pop(link, None)
+
     def accept(self, condition: Condition | None = None) -> MultipointSocket:
         """Return the socket for the first request, if the condition function lets it in (AC-10 to AC-30)."""
         with self.stack.lock:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multipoint import constants, kernel, planes
-from multipoint.admission import is_promise
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
@@ -17,15 +16,13 @@ from multipoint.data import Buffer, Message
 from multipoint.datagram import Authenticator
 from multipoint.door import Door
 from multipoint.errors import MultipointError, error, from_kernel_at_join
-from multipoint.flow import FLOWSPEC, QOS
-from multipoint.flow_rules import check_reduced
 from multipoint.kinds import Kind, Plane
 from multipoint.leg import LegSocket
 from multipoint.link import Link
 from multipoint.link_events import Agreed, Event, FlowsAnswered, Refused, Requested, Withdrawn
 from multipoint.root import Member, Root, Session
+from multipoint.rootflows import RootFlowSocket
 from multipoint.sealed import SealedSocket, Source
-from multipoint.sessionflows import SessionSocket
 from multipoint.values import Address, JoinRequest, Verdict
 from multipoint.wire import KEY_SIZE, Accept, Endpoint
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-class RootSocket(SessionSocket):
+class RootSocket(RootFlowSocket):
     """The root of a session, which lives as long as this socket (CL-10)."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind) -> None:
@@ -47,8 +44,6 @@ class RootSocket(SessionSocket):
         self._authenticator = Authenticator(self._group_key)
         self._legs: dict[Link, LegSocket] = {}
         self._joining: tuple[LegSocket, JoinRequest] | None = None
-        # QS-35
-        self._has_flows = False
         stack.groups.add(self._group)
 
     @property
@@ -82,7 +77,7 @@ class RootSocket(SessionSocket):
             self._core.check_invitation()
             leaf = self.check_target(address)
             self._core.check_leaf(leaf)
-            if self._has_flows:
+            if self.has_flows:
                 # QS-35: they are those of the first join.
                 request = replace(request, qos=None)
             with self.overriding(request, leaf.host):
@@ -154,10 +149,10 @@ class RootSocket(SessionSocket):
         """Do what an event of a link that is not a leg's yet means."""
         match event:
             case Requested(request):
-                offer = self._offer() if request.role.receives else None
-                self._noted(link, self._core.requested(link, time.monotonic(), offer))
+                offer = self.offer() if request.role.receives else None
+                self.noted(link, self._core.requested(link, time.monotonic(), offer))
             case FlowsAnswered(_, code, _):
-                self._noted(link, self._core.answered(link, code, time.monotonic()))
+                self.noted(link, self._core.answered(link, code, time.monotonic()))
             case Withdrawn():
                 self._core.withdrawn(link)
                 self.withdrawn(link)
@@ -168,21 +163,10 @@ class RootSocket(SessionSocket):
                 self._connections.pop(link, None)
                 self._finish_join(link, code)
 
-    def _noted(self, link: Link, waits: bool) -> None:
-        if waits:
-            self.note_door()
-        else:
-            self._connections.pop(link, None)
-
-    def _offer(self) -> QOS | None:
-        """Return the session's flows if they promise something."""
-        flows = self.quality.signalled
-        return flows if flows and is_promise(flows.SendingFlowspec) else None
-
     def _agreed(self, link: Link, answer: Accept) -> None:
         connection = self._connections.pop(link)
         try:
-            self._take_answer(link, answer.qos)
+            self.take_answer(link, answer.qos)
             self._ensure_session(connection)
         except OSError as reason:
             code = reason.code if isinstance(reason, MultipointError) else from_kernel_at_join(reason.errno)
@@ -199,23 +183,9 @@ class RootSocket(SessionSocket):
         self._welcome(self._legs[link], connection, member)
         self._finish_join(link, 0, answer.callee_data)
 
-    def _take_answer(self, link: Link, granted: QOS | None) -> None:
-        """The first leaf may reduce the session's flows (QS-20); later ones carry them or don't come in (QS-36)."""
-        asked = link.request.qos if link.request else None
-        if asked is None or granted is None:
-            return
-        if self._has_flows and granted.SendingFlowspec != asked.SendingFlowspec:
-            raise error(constants.WSAEOPNOTSUPP, "the leaf can't carry the session's flow")
-        try:
-            check_reduced(asked, granted)
-        except MultipointError as reason:
-            raise error(constants.WSAECONNREFUSED, str(reason)) from reason
-        if not self._has_flows:
-            self.put_flows(self.quality.agreed(granted))
-
     def _welcome(self, leg: LegSocket, connection: Connection, member: Member) -> None:
         assert self._plane
-        self._has_flows = True
+        self.has_flows = True
         self._legs[connection.link] = leg
         if self._plane.anyone is None:
             # In a conference all speak with the group's key.
@@ -262,7 +232,7 @@ class RootSocket(SessionSocket):
             raise self.translated(reason) from reason
         leg = LegSocket(self)
         try:
-            granted = self._grant(leg, connection, verdict.qos)
+            granted = self.grant(leg, connection, verdict.qos)
             member = self._core.admit(connection.link, verdict.callee_data, granted, time.monotonic())
         except MultipointError as reason:
             leg.discard()
@@ -273,21 +243,6 @@ class RootSocket(SessionSocket):
         self._welcome(leg, connection, member)
         connection.pump()
         return leg
-
-    def _grant(self, leg: LegSocket, connection: Connection, decided: QOS | None) -> QOS | None:
-        """Return a leaf's flows as it sees them: its receiving flow is the root's sending flow (QS-43)."""
-        asked = connection.link.request.qos if connection.link.request else None
-        mine = self.quality.signalled
-        if asked is None and mine is None:
-            return None
-        granted = (decided if asked else None) or asked or QOS()
-        assert connection.link.request
-        if connection.link.request.role.receives and mine and mine.SendingFlowspec != FLOWSPEC():
-            granted = QOS.of(granted.SendingFlowspec, mine.SendingFlowspec, granted.objects)
-        leg.put_flows(QOS.of(FLOWSPEC(), granted.SendingFlowspec), connection.link.peer.host)
-        for end in (self, leg):
-            end.check_way(connection.one_way_us)
-        return granted
 
     def refuse(self, link: Link) -> None:
         """Turn a leaf away."""

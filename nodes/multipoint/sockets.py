@@ -1,4 +1,6 @@
-"""What all sockets of the stack have in common: life, binding, blocking mode, events. The Python face.
+"""What all sockets of the stack have in common: the calls of the Python face, life, binding.
+
+Waiting is in ``waiting``, blocking mode and events are in ``eventsocket``, options in ``optionsocket``.
 
 A socket is made by ``Stack.socket`` and is one of the kinds in ``plain``, ``rootsocket``, ``leafsocket``, ``leg``.
 State changes under the stack's lock; data goes past it, from the program's thread to the kernel. Failures are
@@ -7,53 +9,38 @@ exceptions of ``errors`` with the WSA code in ``code``.
 May not know: which kinds there are; how control connections work.
 """
 
-import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 from multipoint import constants, kernel, threads
 from multipoint.catalogue import Entry
-from multipoint.choices import Choices
 from multipoint.dialects import join_code
 from multipoint.errors import MultipointError, WouldBlock, error, from_kernel
-from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
-from multipoint.signals import Signal
+from multipoint.optionsocket import OptionSocket
 from multipoint.values import Address, Condition, JoinRequest
-from multipoint.waiting import WaitingSocket
 from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-# Called under the stack's lock: which socket, which event, its error code.
-Post: TypeAlias = Callable[["MultipointSocket", NetworkEvent, int], None]
-
-
-class MultipointSocket(WaitingSocket):
+class MultipointSocket(OptionSocket):
     """One socket. Each method raises WSAEOPNOTSUPP where the kind of socket has no such call."""
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
-        super().__init__(stack)
+        super().__init__(stack, kind)
         self.entry = entry
-        self.kind = kind
         self.family = kernel.FAMILIES[entry.family]
         self.max_message = entry.max_message
-        self.is_blocking = True
         # SK-16: what WSASocket was asked for
         self.is_overlapped = False
         # SK-07; 0 is none
         self.group_id = 0
-        self.options = Choices()
         self.role = JoinRole.BOTH
         self.last_error = 0
-        self.memory = EventMemory(possible_events(kind) if kind else NONE)
-        # Who is told of events: one of the two, or neither (EV-10).
-        self.signal: Signal | None = None
-        self.post: Post | None = None
         self.bound: Endpoint | None = None
         stack.sockets.add(self)
 
@@ -214,11 +201,6 @@ class MultipointSocket(WaitingSocket):
         return False
 
     @property
-    def is_readable(self) -> bool:
-        """Tell whether a receive would return something; for events and select."""
-        return False
-
-    @property
     def may_receive(self) -> bool:
         """Tell whether a receive, or an accept, would end at once; for select."""
         return False
@@ -231,54 +213,6 @@ class MultipointSocket(WaitingSocket):
     @property
     def kernel_descriptor(self) -> int | None:
         """Return the descriptor of the kernel's socket of the data plane, None if there is none yet, or any more."""
-        return None
-
-    def set_scope(self, scope: int) -> None:
-        """Set how many routed segments multicast data crosses, 0 to 255 (IO-13, D-49)."""
-        if not 0 <= scope <= 255:
-            raise error(constants.WSAEINVAL, "scope is 0 to 255", scope=scope)
-        with self.stack.lock:
-            self.check_open()
-            self.options.scope = scope
-            sock = self.data_socket()
-            if sock:
-                kernel.set_multicast_scope(sock, scope)
-
-    def set_interface(self, index: int) -> None:
-        """Choose the interface for multicast by its index; 0 leaves it to the system (DP-05)."""
-        with self.stack.lock:
-            self.check_open()
-            self.options.interface = index
-            sock = self.data_socket()
-            if sock:
-                kernel.set_multicast_interface(sock, index)
-
-    def set_sizes_and_broadcast(self, **chosen: int) -> None:
-        """Choose the fields of ``Choices`` named; the kernel's socket gets them now, or when it is made."""
-        with self.stack.lock:
-            self.check_open()
-            for name, value in chosen.items():
-                setattr(self.options, name, value)
-            sock, options = self.data_socket(), self.options
-            if sock:
-                kernel.set_sizes_and_broadcast(
-                    sock, options.receive_buffer, options.send_buffer, bool(options.broadcast)
-                )
-
-    def set_loopback(self, is_on: bool) -> None:
-        """Say whether this socket receives what this host sends to the session (IO-08 to IO-11, D-48)."""
-        if self.kind and self.kind.provider.is_data_rooted:
-            raise error(constants.WSAEINVAL, "only for nonrooted data planes")
-        with self.stack.lock:
-            self.check_open()
-            self.options.loopback = is_on
-            sock = self.data_socket()
-            if sock:
-                kernel.set_loopback(sock, is_on, self.only_address)
-
-    @property
-    def only_address(self) -> str | None:
-        """The one address that a filter lets unicast through to; None: what the kernel's socket is bound to decides."""
         return None
 
     def set_qos(self, qos: QOS) -> None:
@@ -298,60 +232,12 @@ class MultipointSocket(WaitingSocket):
     def release_flows(self) -> None:
         """Give back what was promised (QS-38)."""
 
-    def data_socket(self) -> socket.socket | None:
-        """Return the kernel's socket of the data plane, if there is one by now."""
-        return None
-
     def bytes_queued(self) -> int:
         """Return how many bytes a receive could give (IO-17)."""
         self.check_open()
         return 0
 
-    # Blocking mode and events
-
-    def set_blocking(self, is_blocking: bool) -> None:
-        """Choose the blocking mode; blocking is refused while events are selected (SK-41)."""
-        with self.stack.lock:
-            self.check_open()
-            if is_blocking and self.memory.mask:
-                raise error(constants.WSAEINVAL, "an event registration is active")
-            self.is_blocking = is_blocking
-
-    def select_events(self, signal: Signal | None, mask: int) -> None:
-        """Set ``signal`` when an event of ``mask`` is recorded; mask 0 ends that (EV-09 to EV-12)."""
-        self._register(signal, None, mask)
-
-    def post_events(self, post: Post | None, mask: int) -> None:
-        """Call ``post`` for each event of ``mask``, which is not recorded then (EV-23)."""
-        self._register(None, post, mask)
-
-    def _register(self, signal: Signal | None, post: Post | None, mask: int) -> None:
-        with self.stack.lock:
-            self.check_open()
-            if mask & ~constants.FD_ALL_EVENTS or (mask and signal is None and post is None):
-                raise error(constants.WSAEINVAL, "no such events, or no event object", mask=hex(mask))
-            self.is_blocking = False
-            self.signal, self.post = (signal, post) if mask else (None, None)
-            if self.is_readable:
-                self.memory.tell(NetworkEvent.READ, True)
-            self.record(self.memory.select(NetworkEvent(mask)))
-            self.attend()
-
-    def enumerate_events(self, signal: Signal | None = None) -> dict[NetworkEvent, int]:
-        """Return the recorded events with their error codes; clear them and reset ``signal``, as one step (EV-19)."""
-        with self.stack.lock:
-            self.check_open()
-            if signal:
-                signal.reset()
-            return self.memory.take()
-
-    def record(self, newly: NetworkEvent) -> None:
-        """Set the event object if something was recorded, or post what was recorded."""
-        if newly and self.signal:
-            self.signal.set()
-        elif newly and self.post:
-            for event, code in self.memory.take().items():
-                self.post(self, event, code)
+    # Helpers for the kinds
 
     def inherit_from(self, parent: "MultipointSocket") -> None:
         """Take over what a new socket gets from the one it comes from (AC-10, EV-15, JL-45, JL-46)."""
@@ -360,11 +246,6 @@ class MultipointSocket(WaitingSocket):
         self.options = parent.options.copy()
         self.memory = parent.memory.inherit(self.memory.possible)
         self.signal, self.post = parent.signal, parent.post
-
-    def attend(self) -> None:
-        """Watch, or stop watching, what the registered events need to be known."""
-
-    # Helpers for the kinds
 
     def translated(self, reason: OSError, code_of: Callable[[int | None], int] = from_kernel) -> MultipointError:
         """Return our error for one of the kernel's; a socket that was closed in between counts as that."""
