@@ -341,7 +341,9 @@ class RootSocket(RootFlowSocket):
             if is_abortive:
                 link.abort(now)
         for connection in waiting:
+            # Who has connected and not asked yet is not behind the core's door.
             connection.mute()
+            (connection.link.abort if is_abortive else connection.link.close)(now)
             connection.pump()
         for leg in legs:
             leg.session_ended(constants.WSAECONNRESET if is_abortive else 0)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ from tests.stack.people import (
 )
 
 from multipoint import constants as c
+from multipoint import wire
 from multipoint.events import NetworkEvent
 from multipoint.kinds import ProviderClass
 from multipoint.stack import Stack
@@ -51,6 +53,26 @@ def test_root_ends_the_session_for_everybody(how: str) -> None:
         assert at_root
         for sock in sockets:
             sock.close()
+
+
+@pytest.mark.requirement("CL-01", "AC-18")
+@pytest.mark.parametrize("end", ["close", "shutdown"])
+@isolated
+def test_leaf_that_has_connected_and_not_asked_yet_is_refused_at_the_end(end: str) -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        with socket.create_connection(root.local_address, 5) as leaf:
+            leaf.sendall(wire.encode(wire.Hello()))
+            # The stack takes callers in turn: by now it has taken that one too.
+            admit(root, a_leaf(stack))
+            if end == "close":
+                root.close()
+            else:
+                root.shutdown(c.SD_SEND)
+            heard = wire.Decoder()
+            while data := leaf.recv(1000):
+                heard.feed(data)
+            assert list(heard.messages())[1:] == [wire.Reject(c.WSAECONNREFUSED)]
 
 
 @pytest.mark.requirement("CL-07", "CL-09", "DP-26")
