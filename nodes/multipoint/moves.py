@@ -181,7 +181,9 @@ def _parted(link: "Link", now: float, about: object) -> None:
 def _called_off(link: "Link", now: float, about: object) -> None:
     """It ends between Accept and Confirm: for the side that asked nothing has begun, the other one has let it in."""
     if link.asks:
-        _rejected(link, now, about)
+        _refused(link, now, about)
+        # A leaf that leaves hears its root until that closes the leg (CL-32).
+        _say_goodbye(link, now, wire.Leave())
     else:
         _closed(link, now, about)
 
@@ -197,6 +199,8 @@ def _unconfirmed(link: "Link", now: float, about: object) -> None:
     if link.asks:
         _timed_out(link, now, about)
     else:
+        # Nobody is there to be waited for.
+        link.state = State.ENDED
         _silent(link, now, about)
 
 
@@ -265,6 +269,8 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.JOINED, i.DO_LEAVE): (_say_leave, s.PARTING),
         (s.JOINED, i.LEAVE): (_parted, s.PARTED),
         (s.JOINED, i.CANCEL): (_closed, s.CLOSING),
+        # We have accepted and left before we heard that the invitation was taken back
+        (s.PARTING, i.CANCEL): (_closed, s.CLOSING),
         (s.PARTING, i.DO_CLOSE): (_say_goodbye, s.CLOSING),
         (s.PARTING, i.DO_LEAVE): (_nothing, s.PARTING),
         (s.PARTED, i.DO_CLOSE): (_say_goodbye, s.CLOSING),

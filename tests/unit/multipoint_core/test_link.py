@@ -63,7 +63,9 @@ def test_every_input_in_every_state(state: State, given_input: Input, is_root: b
             link._move(given_input, 1.0, about)
     else:
         link._move(given_input, 1.0, about)
-        assert link.state is MOVES.get((state, given_input), (None, State.ENDED))[1]
+        is_unconfirmed = (state, given_input, asks) == (State.AGREED, Input.LATE, False)
+        expected = State.ENDED if is_unconfirmed else MOVES.get((state, given_input), (None, State.ENDED))[1]
+        assert link.state is expected
         assert link.wake_at() > 1.0 or link.state in (State.DIALLING, State.GREETING)
 
 
@@ -217,6 +219,32 @@ def test_root_hangs_up_first_and_then_both_are_done(make: Callable[[], Wire], ho
     assert not between.leaf.breaks_off
 
 
+@pytest.mark.requirement("CL-32", "JL-37")
+def test_leaf_that_accepts_and_leaves_at_once_is_heard_out() -> None:
+    between = root_invites()
+    between.root.opened(0.0)
+    between.pass_bytes()
+    between.leaf.admit(LEAF_ACCEPTS, 1.0)
+    between.leaf.leave(1.0)
+    between.pass_bytes()
+    root_events, leaf_events = between.take_events()
+    assert root_events == [Agreed(LEAF_ACCEPTS), Refused(constants.WSAECONNREFUSED)]
+    assert leaf_events == [Requested(INVITE), Parted(0)]
+    assert between.root.hangs_up
+
+
+@pytest.mark.requirement("JL-39")
+def test_invitation_that_is_taken_back_while_the_leaf_accepts_and_leaves_ends_in_order() -> None:
+    between = root_invites()
+    between.root.opened(0.0)
+    between.pass_bytes()
+    between.leaf.admit(LEAF_ACCEPTS, 1.0)
+    between.leaf.leave(1.0)
+    between.root.close(1.0)
+    between.pass_bytes()
+    assert between.take_events() == ([], [Requested(INVITE), Parted(0)])
+
+
 @pytest.mark.requirement("CL-01", "CL-03", "CL-08")
 @pytest.mark.parametrize("make", list(WIRES.values()), ids=list(WIRES))
 def test_root_ends_it(make: Callable[[], Wire]) -> None:
@@ -266,6 +294,19 @@ def test_silence_is_noticed_after_heartbeats_were_sent(end: str) -> None:
     assert now == PATIENCE.silence_s
     assert beats == 2
     assert link.events() == [Parted(constants.WSAECONNABORTED)]
+
+
+@pytest.mark.requirement("CL-21")
+def test_root_that_falls_silent_before_it_confirms_is_left_at_once() -> None:
+    between = root_invites()
+    between.root.opened(0.0)
+    between.pass_bytes()
+    between.leaf.admit(LEAF_ACCEPTS, 1.0)
+    assert between.leaf.wake_at() == 1.0 + PATIENCE.silence_s
+    between.leaf.wake(between.leaf.wake_at())
+    assert between.leaf.events() == [Requested(INVITE), Parted(constants.WSAECONNABORTED)]
+    assert between.leaf.has_ended
+    assert between.leaf.breaks_off
 
 
 @pytest.mark.requirement("CL-21")
