@@ -1,246 +1,278 @@
-"""A root and its leaves over a pretend network that delays, cuts and breaks connections, each at its own pace."""
+"""A root and its leaves over a pretend network that delays, cuts and breaks connections, each at its own pace.
 
-from dataclasses import dataclass, field
+Nothing is asserted in the rules but what must come of them in peace; what must hold at any time is an invariant, and
+what may be told to whom, and why, stands in ``people``.
+"""
+
+from enum import Enum, auto
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
-from tests.unit.multipoint_core.pretend import HERE, PATIENCE
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.multipoint_core.people import Connection, End, People, Stage
+from tests.unit.multipoint_core.pretend import PATIENCE
 
-from multipoint import constants, wire
-from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass
-from multipoint.leaf import Leaf, LeafState
-from multipoint.link import Link
-from multipoint.link_events import Agreed, Event, Joined, Parted, Refused, Requested, Withdrawn
+from multipoint import constants
+from multipoint.errors import MultipointError
+from multipoint.leaf import LeafState
 from multipoint.link_states import State
-from multipoint.root import Root, Session
 
-ROOT = Kind(ProviderClass.P2MP, Plane.ROOT, Plane.ROOT)
-LEAF = Kind(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF)
-KEYS = (None, b"the key")
+# The root's key and the leaf's; they are the same more often than not.
+KEYS = st.sampled_from(
+    [(None, None), (b"key", b"key"), (None, None), (b"key", b"key"), (None, b"key"), (b"other", b"key")]
+)
+# One of the connections that stand, counted from the newest.
+WHICH = st.integers(0, 5)
+# What the two programs may believe once the network has nothing more to do: the root's and the leaf's.
+AGREEING = {
+    (Stage.MEMBER, Stage.MEMBER),
+    (Stage.WAITING, Stage.ASKING),
+    (Stage.ASKING, Stage.WAITING),
+    (Stage.OVER, Stage.LEAVING),
+    (Stage.OVER, Stage.OVER),
+    # Who was gone before he was known
+    (Stage.CALLED, Stage.OVER),
+    (Stage.OVER, Stage.CALLED),
+}
+LEAF_STATES = {
+    Stage.CALLED: LeafState.LISTENING,
+    Stage.ASKING: LeafState.ASKING,
+    Stage.WAITING: LeafState.LISTENING,
+    Stage.ADMITTED: LeafState.MEMBER,
+    Stage.MEMBER: LeafState.MEMBER,
+    Stage.LEAVING: LeafState.MEMBER,
+}
 
 
-@dataclass
-class Connection:
-    """Two links, and the bytes on their way to each; which side has already heard that the other one hung up."""
+class Deed(Enum):
+    """What a program may do with a peer."""
 
-    root: Link
-    leaf: Link
-    member: Leaf
-    on_way: dict[bool, bytearray] = field(default_factory=lambda: {True: bytearray(), False: bytearray()})
-    told_end: set[bool] = field(default_factory=set)
+    ADMIT = auto()
+    REFUSE = auto()
+    SPEAK = auto()
+    LEAVE = auto()
+    CLOSE = auto()
+    ABORT = auto()
+    CRASH = auto()
 
-    def link(self, is_root: bool) -> Link:
-        return self.root if is_root else self.leaf
+
+ENDS = (Deed.CLOSE, Deed.ABORT, Deed.CRASH)
+DEEDS = {
+    Stage.CALLED: ENDS,
+    Stage.ASKING: ENDS,
+    Stage.WAITING: (Deed.ADMIT, Deed.ADMIT, Deed.REFUSE, Deed.CLOSE),
+    Stage.ADMITTED: (Deed.LEAVE, *ENDS),
+    Stage.MEMBER: (Deed.SPEAK, Deed.SPEAK, Deed.LEAVE, *ENDS),
+    Stage.LEAVING: ENDS,
+    Stage.OVER: ENDS,
+}
+# Who acts, and whether the other side hears of it before the next one acts.
+TURNS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3)
 
 
 class Sessions(RuleBasedStateMachine):
-    """The cores, driven as the sockets drive them."""
-
-    connections = Bundle("connections")
+    """What programs do, and what networks do to them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0.0
-        self.numbers = 0
-        self.root = Root(ROOT, PATIENCE, 7, lambda: bytes(32))
-        self.root.session = Session(7, wire.Endpoint("239.255.0.1", 7000), HERE, bytes(32))
-        self.root.door.open(2)
-        self.all: list[Connection] = []
+        self.people = People()
 
-    # The program
+    # Programs
 
-    @rule(target=connections, key=st.sampled_from(KEYS))
-    def leaf_asks(self, key: bytes | None) -> Connection:
-        leaf, place = Leaf(LEAF, PATIENCE), self._place()
-        link = leaf.ask(HERE, place, JoinRole.BOTH, b"", 0, None, self.now)
-        return self._connect(Connection(self.root.enter(place, self.now), link, leaf), key)
+    @rule(keys=KEYS, is_heard=st.booleans())
+    def leaf_asks(self, keys: tuple[bytes | None, bytes | None], is_heard: bool) -> None:
+        self.people.ask(keys)
+        if is_heard:
+            self.people.arrive_all()
 
-    @precondition(lambda self: not self.root.inviting)
-    @rule(target=connections, key=st.sampled_from(KEYS))
-    def root_invites(self, key: bytes | None) -> Connection:
-        leaf, place = Leaf(LEAF, PATIENCE), self._place()
-        leaf.listen(1)
-        link = self.root.invite(place, JoinRole.BOTH, b"", 0, None, self.now)
-        return self._connect(Connection(link, leaf.enter(HERE, self.now), leaf), key)
+    @precondition(lambda self: self.may_invite)
+    @rule(keys=KEYS, is_heard=st.booleans())
+    def root_invites(self, keys: tuple[bytes | None, bytes | None], is_heard: bool) -> None:
+        self.people.invite(keys)
+        if is_heard:
+            self.people.arrive_all()
 
-    @precondition(lambda self: self.root.door.first())
-    @rule(lets_in=st.booleans())
-    def root_decides(self, lets_in: bool) -> None:
-        link = self.root.door.first()
-        assert link
-        if lets_in:
-            self.root.admit(link, b"", None, self.now)
-        else:
-            self.root.refuse(link, self.now)
-        self._settle()
+    @precondition(lambda self: self.standing)
+    @rule(which=WHICH, turns=TURNS, data=st.data())
+    def programs_act(self, which: int, turns: list[tuple[bool, bool]], data: st.DataObject) -> None:
+        connection = self.one_of_the_standing(which)
+        for is_root, is_heard in turns:
+            deed = data.draw(st.sampled_from(DEEDS[connection.end(is_root).stage]))
+            self.act(connection, is_root, deed)
+            if is_heard:
+                self.people.arrive(connection, not is_root, 100_000)
 
-    @rule(connection=connections, lets_in=st.booleans())
-    def leaf_decides(self, connection: Connection, lets_in: bool) -> None:
-        link = connection.member.door.first()
-        if link and lets_in:
-            connection.member = connection.member.admit(link, self._place(), b"", None, self.now)
-        elif link:
-            connection.member.refuse(link, self.now)
-        self._settle()
+    def act(self, connection: Connection, is_root: bool, deed: Deed) -> None:
+        people = self.people
+        match deed, is_root:
+            case ((Deed.ADMIT | Deed.REFUSE), True):
+                # Whoever waits longest
+                (people.root_admits if deed is Deed.ADMIT else people.root_refuses)()
+            case ((Deed.ADMIT | Deed.REFUSE), False):
+                (people.leaf_admits if deed is Deed.ADMIT else people.leaf_refuses)(connection)
+            case Deed.SPEAK, _:
+                people.speak(connection, is_root=is_root)
+            case Deed.LEAVE, False:
+                people.leave(connection)
+            case ((Deed.LEAVE | Deed.CLOSE | Deed.ABORT), _):
+                people.close(connection, is_root=is_root, is_abortive=deed is Deed.ABORT)
+            case Deed.CRASH, _:
+                people.crash(connection, is_root=is_root)
 
-    @rule(connection=connections, is_root=st.booleans(), how=st.sampled_from(["close", "leave", "abort"]))
-    def goes(self, connection: Connection, is_root: bool, how: str) -> None:
-        link = connection.link(is_root)
-        if is_root:
-            # The socket takes a request out of the queue before it closes its connection.
-            self.root.door.withdraw(link)
-            self.root.parted(link)
-            if link is self.root.inviting:
-                self.root.failed(link)
-        else:
-            connection.member.door.withdraw(link)
-        if how == "abort":
-            link.abort(self.now)
-        elif how == "close" or is_root or not link.is_joined:
-            link.close(self.now)
-        else:
-            link.leave(self.now)
-        self._settle()
+    @precondition(lambda self: len(self.people.connections) > 5)
+    @rule()
+    def root_ends_the_session(self) -> None:
+        self.people.end_session()
 
-    # The network
+    # Networks
+
+    @precondition(lambda self: self.standing)
+    @rule(which=WHICH, is_root=st.booleans(), size=st.sampled_from([1, 25, 100, 100_000]))
+    def bytes_arrive(self, which: int, is_root: bool, size: int) -> None:
+        self.people.arrive(self.one_of_the_standing(which), is_root, size)
 
     @rule()
-    def all_that_is_said_arrives(self) -> None:
-        for _ in range(6):
-            for connection in self.all:
-                for to_root in (True, False):
-                    if connection.on_way[to_root]:
-                        self.bytes_arrive(connection, to_root, 10_000)
+    def all_arrives(self) -> None:
+        self.people.arrive_all()
 
-    @rule(asks=st.booleans(), key=st.sampled_from(KEYS))
-    def one_joins(self, asks: bool, key: bytes | None) -> None:
-        if not asks and self.root.inviting:
-            return
-        connection = self.leaf_asks(key) if asks else self.root_invites(key)
-        self.all_that_is_said_arrives()
-        if asks and self.root.door.first():
-            self.root_decides(lets_in=True)
-        elif not asks:
-            self.leaf_decides(connection, lets_in=True)
-
-    @rule(connection=connections, to_root=st.booleans(), count=st.sampled_from([1, 25, 100, 10_000]))
-    def bytes_arrive(self, connection: Connection, to_root: bool, count: int) -> None:
-        arriving = connection.on_way[to_root]
-        hearer, speaker = connection.link(to_root), connection.link(not to_root)
-        if arriving:
-            piece = bytes(arriving[:count])
-            del arriving[:count]
-            if not hearer.has_ended:
-                hearer.receive(piece, self.now)
-        elif (speaker.hangs_up or speaker.has_ended) and to_root not in connection.told_end and not hearer.has_ended:
-            connection.told_end.add(to_root)
-            if speaker.breaks_off:
-                hearer.broken(constants.WSAECONNRESET, self.now)
-            else:
-                hearer.hung_up(self.now)
-        self._settle()
-
-    @rule(connection=connections)
-    def connection_breaks(self, connection: Connection) -> None:
-        for is_root in (True, False):
-            connection.on_way[is_root].clear()
-            connection.link(is_root).broken(constants.WSAECONNRESET, self.now)
-        self._settle()
+    @precondition(lambda self: self.standing)
+    @rule(which=WHICH)
+    def connection_breaks(self, which: int) -> None:
+        self.people.break_connection(self.one_of_the_standing(which))
 
     @rule(seconds=st.sampled_from([0.1, 2.0, 4.0, 12.0]))
     def time_passes(self, seconds: float) -> None:
-        self.now += seconds
-        for connection in self.all:
-            for link in (connection.root, connection.leaf):
-                if link.wake_at() <= self.now:
-                    link.wake(self.now)
-        self._settle()
+        self.people.wake_too_early()
+        self.people.pass_time(seconds)
+
+    # Peace
+
+    @rule(asks=st.booleans(), key=st.sampled_from([None, b"key"]), turns=TURNS, data=st.data())
+    def programs_race_for_a_request(
+        self, asks: bool, key: bytes | None, turns: list[tuple[bool, bool]], data: st.DataObject
+    ) -> None:
+        if self.one_calls(asks, key):
+            self.programs_act(0, turns, data)
+
+    @rule(asks=st.booleans(), key=st.sampled_from([None, b"key"]), turns=TURNS, data=st.data())
+    def one_joins(self, asks: bool, key: bytes | None, turns: list[tuple[bool, bool]], data: st.DataObject) -> None:
+        connection = self.one_calls(asks, key)
+        if connection:
+            self.act(connection, asks, Deed.ADMIT)
+            self.people.arrive_all()
+            assert (connection.root.stage, connection.leaf.stage) == (Stage.MEMBER, Stage.MEMBER)
+            self.programs_act(0, turns, data)
+
+    def one_calls(self, asks: bool, key: bytes | None) -> Connection | None:
+        """Return a request that waits for the other side's program, if there is nothing in its way."""
+        self.people.arrive_all()
+        if self.people.is_over or (self.people.queue if asks else not self.may_invite):
+            return None
+        connection = (self.people.ask if asks else self.people.invite)((key, key))
+        self.people.arrive_all()
+        return connection
+
+    @rule()
+    def longer_than_silence_is_borne_all_arrives(self) -> None:
+        self.people.arrive_all()
+        before = self.memberships()
+        for _ in range(6):
+            self.people.pass_time(2.0)
+            self.people.arrive_all()
+        assert self.memberships() == before
 
     # What must hold
 
     @invariant()
-    def only_those_wait_who_ask(self) -> None:
-        for connection in self.all:
-            is_waiting = connection.root in self.root.door._waiting
-            assert is_waiting == (connection.root.state is State.QUEUED)
+    def root_knows_who_is_what(self) -> None:
+        people, root = self.people, self.people.root
+        assert set(root.members) == {it.root.link for it in people.connections if it.root.stage is Stage.MEMBER}
+        assert list(root.door._waiting) == [it.root.link for it in people.queue]
+        inviting = [it.root.link for it in people.connections if it.root.stage is Stage.ASKING]
+        assert inviting == ([root.inviting] if root.inviting else [])
+        assert len(set(people.numbers)) == len(people.numbers)
 
     @invariant()
-    def members_are_those_whose_links_stand(self) -> None:
-        assert {link for link in self.root.members if link.state is not State.JOINED} == set()
-        for connection in self.all:
-            if connection.root.state is State.JOINED:
-                assert connection.root in self.root.members
+    def root_says_why_it_may_not_invite(self) -> None:
+        root, over = self.people.root, self.people.is_over
+        expected = constants.WSAEALREADY if root.inviting else constants.WSAEISCONN if over else None
+        assert code_of(root.check_invitation) == expected
+        for connection in self.people.connections:
+            is_live = connection.root.stage is Stage.MEMBER
+            code = code_of(lambda it=connection: root.check_leaf(it.root.link.peer))
+            assert code == (constants.WSAEISCONN if is_live else None)
 
     @invariant()
-    def who_has_joined_knows_what_the_root_knows(self) -> None:
-        for connection in self.all:
-            known = self.root.members.get(connection.root)
-            if known and connection.member.membership:
-                assert connection.member.membership.member == known.number
-        numbers = [member.number for member in self.root.members.values()]
-        assert len(set(numbers)) == len(numbers)
+    def leaf_knows_what_it_is(self) -> None:
+        for connection in self.people.connections:
+            end, leaf = connection.leaf, connection.core
+            assert end.stage is Stage.OVER or leaf.state is LEAF_STATES[end.stage]
+            assert list(connection.listener.door._waiting) == [end.link] * (end.stage is Stage.WAITING)
+        for leaf in self.people.idle:
+            leaf.check_join()
 
     @invariant()
-    def everything_that_is_undecided_has_an_end(self) -> None:
-        for connection in self.all:
-            for link in (connection.root, connection.leaf):
-                may_wait = link.state in (State.QUEUED, State.ENDED)
-                assert may_wait or link.wake_at() <= self.now + PATIENCE.join_s
+    def both_ends_agree_once_all_has_arrived(self) -> None:
+        for connection in self.people.connections:
+            if connection.is_quiet:
+                stages = connection.root.stage, connection.leaf.stage
+                assert stages in AGREEING
+                # A leg whose leaf has left stands until the root's program closes it, and the leaf hears so long.
+                has_leg = connection.root.link.state is State.PARTED
+                assert has_leg or connection.leaf.stage is not Stage.LEAVING
+                if stages == (Stage.OVER, Stage.OVER) and not has_leg:
+                    assert connection.root.link.has_ended
+                    assert connection.leaf.link.has_ended
+                if stages == (Stage.MEMBER, Stage.MEMBER):
+                    assert has_been_heard(connection.root, connection.leaf)
+                    assert has_been_heard(connection.leaf, connection.root)
 
-    # How
+    @invariant()
+    def everything_has_an_end(self) -> None:
+        now = self.people.now
+        for connection in self.people.connections:
+            for end in (connection.root, connection.leaf):
+                match end.stage:
+                    case Stage.ASKING:
+                        assert now < end.asked_at + PATIENCE.join_s
+                    case Stage.ADMITTED | Stage.MEMBER | Stage.LEAVING:
+                        assert now < end.heard_at + PATIENCE.silence_s
+                    case Stage.WAITING:
+                        continue
+                assert end.link.has_ended or end.link.wake_at() <= now + PATIENCE.join_s
 
-    def _place(self) -> wire.Endpoint:
-        self.numbers += 1
-        return wire.Endpoint("10.0.0.2", 10_000 + self.numbers)
+    # Words
 
-    def _connect(self, connection: Connection, key: bytes | None) -> Connection:
-        for link in (connection.root, connection.leaf):
-            link.introduce(key, bytes([link.is_root]) * wire.NONCE_SIZE)
-        self.all.append(connection)
-        (connection.root if connection.root.request else connection.leaf).opened(self.now)
-        self._settle()
-        return connection
+    @property
+    def may_invite(self) -> bool:
+        return not self.people.root.inviting and not self.people.is_over
 
-    def _settle(self) -> None:
-        """Do what the sockets do after each call: send, and act on what the links tell."""
-        for connection in self.all:
-            for is_root in (True, False):
-                link = connection.link(is_root)
-                for event in link.events():
-                    (self._root_hears if is_root else self._leaf_hears)(connection, link, event)
-                if not link.has_ended:
-                    connection.on_way[not is_root] += link.outgoing
-                link.outgoing.clear()
+    def memberships(self) -> list[Connection]:
+        return [it for it in self.people.connections if it.leaf.stage in (Stage.MEMBER, Stage.LEAVING)]
 
-    def _root_hears(self, connection: Connection, link: Link, event: Event) -> None:
-        match event:
-            case Requested():
-                self.root.requested(link, self.now)
-            case Withdrawn():
-                self.root.door.withdraw(link)
-            case Agreed(answer):
-                self.root.agreed(link, answer, self.now)
-            case Refused():
-                self.root.failed(link)
-            case Parted():
-                self.root.parted(link)
+    @property
+    def standing(self) -> list[Connection]:
+        return [it for it in self.people.connections if not (it.root.link.has_ended and it.leaf.link.has_ended)]
 
-    def _leaf_hears(self, connection: Connection, link: Link, event: Event) -> None:
-        member = connection.member
-        match event:
-            case Requested():
-                member.requested(link, self.now)
-            case Withdrawn():
-                member.door.withdraw(link)
-            case Joined(membership):
-                member.joined(membership)
-            case Refused():
-                member.failed()
-            case Parted():
-                member.parted()
-                assert member.state is LeafState.SPENT
+    def one_of_the_standing(self, which: int) -> Connection:
+        # The newest first
+        return self.standing[-1 - which % len(self.standing)]
 
 
-Sessions.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+def has_been_heard(speaker: End, hearer: End) -> bool:
+    return hearer.chats_heard == speaker.chats_said and not speaker.flows_asked
+
+
+def code_of(check: object) -> int | None:
+    assert callable(check)
+    try:
+        check()
+    except MultipointError as failure:
+        return failure.code
+    return None
+
+
+Sessions.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+)
 TestSessions = Sessions.TestCase
