@@ -27,7 +27,8 @@ PROMPT = "joinlab> "
 HELP = """\
 nodes        list the nodes
 NODE         a shell in a node, here; its end (exit, Ctrl-D) leads back
-quit         {at_the_end} (so do Ctrl-D and Ctrl-C)"""
+quit         {at_the_end} (so do Ctrl-D and Ctrl-C)
+in another terminal: {program} shell NODE"""
 
 # A keyboard gives a line at a time.
 _MOST_TYPED = 4096
@@ -60,7 +61,7 @@ class Prompt:
         self._lab = lab
         self._run = run
         self._console = console
-        self._help = HELP.format(at_the_end=at_the_end)
+        self._help = HELP.format(at_the_end=at_the_end, program=_program())
         self._typed = b""
         self._is_over = False
         self._is_watching = False
@@ -126,16 +127,16 @@ class Prompt:
         self._is_over = True
 
     def _show_nodes(self) -> None:
-        table = Table("node", "role", "interface", "address", "to enter it from another terminal")
-        program = _program()
+        table = Table("node", "role", "interface", "address")
         roles = {node.name: node.role for node in self._lab.plan.nodes}
         for link in self._lab.plan.links:
             addresses = "\n".join(filter(None, (link.ipv4, link.ipv6)))
-            table.add_row(link.node, roles[link.node], link.interface, addresses, f"{program} shell {link.node}")
+            table.add_row(link.node, roles[link.node], link.interface, addresses)
         self._console.print(table)
 
     def _show_help(self) -> None:
-        self._console.print(self._help, highlight=False)
+        # Not wrapped, so that a long path can be copied.
+        self._console.print(self._help, highlight=False, soft_wrap=True)
 
     def _shell(self, node: str) -> list[str]:
         names = [known.name for known in self._lab.plan.nodes]
@@ -177,9 +178,9 @@ def _program() -> str:
     """Return what to type for `joinlab`: the set-up of the checkout puts it into no folder of the PATH."""
     script = Path(sys.executable).with_name("joinlab")
     found = shutil.which("joinlab")
-    if (found is None or Path(found) != script) and script.is_relative_to(Path.cwd()):
-        return str(script.relative_to(Path.cwd()))
-    return "joinlab"
+    if (found is not None and Path(found) == script) or not script.exists():
+        return "joinlab"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
 class _Descriptor:

@@ -130,7 +130,7 @@ def test_node_is_entered_at_the_prompt_and_left_again(held: HeldLab) -> None:
     held.type(b"exit\n")
     held.read_until(PROMPT)
     held.type(b"nodes\n")
-    held.read_until(b"joinlab shell leaf2")
+    held.read_until(b"10.77.0.3/16")
     held.type(b"quit\n")
     assert held.wait() == 0
 
@@ -150,11 +150,18 @@ def test_ctrl_c_in_a_shell_at_the_prompt_does_not_end_the_lab(held: HeldLab) -> 
     assert held.wait() == 0
 
 
-def test_end_of_the_input_ends_the_lab() -> None:
-    command = [JOINLAB, "up", "star", "--runtime", "netns", "--leaves", "1"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S)
+def test_end_of_the_input_ends_the_lab_that_said_how_to_enter_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [JOINLAB, "up", "star", "--runtime", "netns", "--leaves", "1"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": "/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
     assert done.returncode == 0, done.stderr
-    assert "joinlab shell leaf1" in done.stdout
+    assert f"in another terminal: {JOINLAB} shell NODE\n" in done.stdout
 
 
 def test_shell_without_a_lab_says_how_to_start_one() -> None:
