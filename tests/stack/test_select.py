@@ -109,6 +109,23 @@ def test_joins_are_in_no_set() -> None:
     assert ready(failing) == ([], [], [])
 
 
+@pytest.mark.requirement("EV-48", "EV-49")
+@isolated
+def test_root_that_invites_is_ready_for_the_rest_of_what_it_does() -> None:
+    start()
+    root, _, leaf = a_session()
+    _, door = a_listening(LEAF)
+    assert ws.WSAEventSelect(root, ws.WSACreateEvent(), c.FD_CONNECT) == 0
+    invited = join(root, door)
+    # Room to send to the member it has; the leg of the invitation can do nothing yet.
+    assert ready(root, invited) == ([], [root], [])
+    assert ws.send(leaf, b"up", 2, 0) == 2
+    assert ready(root, wait=True)[0] == [root]
+    assert ready(invited) == ([], [], [])
+    assert ws.recv(root, bytearray(2), 2, 0) == 2
+    assert ready(root) == ([], [root], [])
+
+
 @pytest.mark.requirement("EV-47")
 @isolated
 def test_select_leaves_the_event_memory_alone() -> None:

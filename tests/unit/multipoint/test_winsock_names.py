@@ -1,13 +1,14 @@
 """docs/winsock-names.md says what is there, and nothing else."""
 
 import re
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from multipoint import constants as c
-from multipoint import sockopts, winsock
+from multipoint import ioctls, sockopts, winsock
 
 PAGE = (Path(__file__).parents[3] / "docs" / "winsock-names.md").read_text()
 HELPERS = {"ConditionFunction", "address", "create_queue", "get_message", "sockaddr"}
@@ -28,6 +29,9 @@ def names(cell: str) -> list[str]:
 
 FUNCTIONS = [(name, here) for cell, here, _ in section("Functions") for name in names(cell)]
 OPTIONS = [(level, name, here) for level, cell, here, _ in section("Options") for name in names(cell)]
+
+
+IOCTLS = {name: (here, remark) for cell, here, remark in section("Ioctls") for name in names(cell)}
 
 
 def test_every_function_has_a_row_and_no_other_is_said_to_be_here() -> None:
@@ -60,3 +64,15 @@ def test_no_option_is_missing_from_the_page(level: str) -> None:
     if level == "IPPROTO_IPV6":
         told |= {getattr(c, name) for _, name, here in OPTIONS if name.startswith("MCAST_") and here == "yes"}
     assert told == set(sockopts._OPTIONS[getattr(c, level)])
+
+
+def test_ioctls_are_there_or_not_as_the_page_says() -> None:
+    known = {name for name in dir(c) if name.startswith(("SIO", "FIO"))}
+    assert set(IOCTLS) == known
+    assert {name for name, (here, _) in IOCTLS.items() if here == "yes"} == of_codes(ioctls._CONTROLS, known)
+    refused = {name for name, (here, remark) in IOCTLS.items() if here == "no" and remark.startswith("WSAEOPNOTSUPP")}
+    assert refused == of_codes(ioctls._REFUSED, known)
+
+
+def of_codes(codes: Collection[int], known: set[str]) -> set[str]:
+    return {name for name in known if getattr(c, name) in codes}
