@@ -50,13 +50,16 @@ def WSACloseEvent(hEvent: int) -> bool:
 def WSAEventSelect(s: int, hEventObject: int, lNetworkEvents: int) -> int:
     """Have the event object signalled for these events of the socket, which becomes nonblocking."""
     sock = process.sockets.get(s)
-    try:
-        signal = process.events.get(hEventObject) if lNetworkEvents else None
-    except MultipointError as reason:
-        # EV-12
-        raise error(constants.WSAEINVAL, "no such event object", handle=hEventObject) from reason
-    sock.select_events(signal, lNetworkEvents)
+    sock.select_events(_signal(hEventObject) if lNetworkEvents else None, lNetworkEvents)
     return 0
+
+
+def _signal(handle: int) -> Signal:
+    """Return the event object. Raises WSAEINVAL (EV-12, EV-20)."""
+    try:
+        return process.events.get(handle)
+    except MultipointError as reason:
+        raise error(constants.WSAEINVAL, "no such event object", handle=handle) from reason
 
 
 @call(SOCKET_ERROR)
@@ -65,7 +68,7 @@ def WSAEnumNetworkEvents(s: int, hEventObject: int | None, lpNetworkEvents: WSAN
     sock = process.sockets.get(s)
     if not isinstance(lpNetworkEvents, WSANETWORKEVENTS):
         raise pointers.bad_pointer("lpNetworkEvents")
-    events = sock.enumerate_events(process.events.get(hEventObject) if hEventObject else None)
+    events = sock.enumerate_events(_signal(hEventObject) if hEventObject else None)
     lpNetworkEvents.lNetworkEvents = 0
     for event, code in events.items():
         lpNetworkEvents.lNetworkEvents |= event

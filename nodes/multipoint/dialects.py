@@ -15,8 +15,8 @@ class Dialect:
     """The rules that are not the same in all dialects."""
 
     name: str
-    # DI-10, DI-11: classes, and ordinary sockets (None), on which WSAJoinLeaf is always WSASYSCALLFAILURE.
-    no_join: frozenset[ProviderClass | None] = frozenset()
+    # DI-10 to DI-12: classes on which WSAJoinLeaf is always WSASYSCALLFAILURE, with multipoint flags or without.
+    no_join: frozenset[ProviderClass] = frozenset()
     # DI-09
     has_async_select: bool = True
     # DI-07: WSACancelBlockingCall is there whatever the version; elsewhere only for those that negotiated 1.x.
@@ -33,7 +33,7 @@ MODERN = Dialect("modern")
 SPEC1990 = Dialect("spec1990", has_cancel_blocking_call=True, keeps_group_flows=True)
 CE = Dialect(
     "ce",
-    no_join=frozenset({None, ProviderClass.MCAST}),
+    no_join=frozenset({ProviderClass.MCAST}),
     has_async_select=False,
     refuses_nested_calls=True,
     closed_elsewhere=constants.WSAENOTSOCK,
@@ -41,8 +41,8 @@ CE = Dialect(
 DIALECTS = {dialect.name: dialect for dialect in (MODERN, SPEC1990, CE)}
 
 
-def join_code(dialect: Dialect, provider: ProviderClass | None) -> int:
-    """Return step 3 of the checks of WSAJoinLeaf (JL-16): WSASYSCALLFAILURE or 0 (no provider: ordinary socket)."""
+def join_code(dialect: Dialect, provider: ProviderClass) -> int:
+    """Return step 3 of the checks of WSAJoinLeaf (JL-16): WSASYSCALLFAILURE or 0."""
     return constants.WSASYSCALLFAILURE if provider in dialect.no_join else 0
 
 

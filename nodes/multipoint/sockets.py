@@ -136,7 +136,7 @@ class MultipointSocket(OptionSocket):
 
     def check_join(self, flags: int) -> JoinRole:
         """Return the role that the flags of a join mean; raises what steps 3 to 5 of JL-16 say."""
-        refusal = join_code(self.stack.dialect, self.kind.provider if self.kind else None)
+        refusal = join_code(self.stack.dialect, self.entry.provider)
         if refusal:
             raise error(refusal, "this dialect's provider has no multipoint", dialect=self.stack.dialect.name)
         self.check_idle()

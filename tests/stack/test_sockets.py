@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.stack.people import CONFERENCE_ROOT, LEAF, ROOT, Meanwhile
 from multipoint import constants as c
 from multipoint import winsock as ws
 from multipoint.catalogue import CATALOGUE, Entry
+from multipoint.flow import QOS
 from multipoint.layouts import LINGER, SOCKADDR_IN6, WSABUF, WSADATA, WSAPROTOCOL_INFO
 from multipoint.values import Ref, Settings, sockaddr
 
@@ -247,16 +249,22 @@ def test_condition_function_may_name_a_group(g: int, has_group: bool) -> None:
 
     def condition(*arguments: object) -> int:
         assert arguments[6] == Ref(0)
-        calls.append(arguments)
+        calls.append(threading.current_thread())
         arguments[6].value = g
         return c.CF_ACCEPT
 
-    accepting = Meanwhile(lambda: ws.WSAAccept(leaf, None, None, condition, None))
+    callers = []
+
+    def accept() -> int:
+        callers.append(threading.current_thread())
+        return ws.WSAAccept(leaf, None, None, condition, None)
+
+    accepting = Meanwhile(accept)
     name = sockaddr(*name_of(leaf))
     assert ws.WSAJoinLeaf(root, name, 16, None, None, None, None, c.JL_BOTH) != c.INVALID_SOCKET
     member = accepting.result()
-    # Once, before WSAAccept returned.
-    assert len(calls) == 1
+    # Once, in the thread that called, before WSAAccept returned.
+    assert calls == callers
     assert (number(member, c.SO_GROUP_ID) != 0) is has_group
 
 
@@ -397,7 +405,7 @@ def test_options_that_are_kept() -> None:
     assert failure(ws.setsockopt(root, c.SOL_SOCKET, c.SO_CONDITIONAL_ACCEPT, bytes(4), 4)) == c.WSAEINVAL
 
 
-@pytest.mark.requirement("SK-24", "SK-34")
+@pytest.mark.requirement("SK-24", "SK-34", "QS-08")
 @pytest.mark.parametrize("protocol", [17, 301, 302, 303])
 @isolated
 def test_connecting_chooses_whom_a_plain_socket_talks_to(protocol: int) -> None:
@@ -409,6 +417,7 @@ def test_connecting_chooses_whom_a_plain_socket_talks_to(protocol: int) -> None:
         assert failure(ws.connect(s, name, 16)) == c.WSAEOPNOTSUPP
         assert failure(ws.WSAConnect(s, name, 16, None, None, None, None)) == c.WSAEOPNOTSUPP
         return
+    assert failure(ws.WSAConnect(s, name, 16, None, None, None, QOS())) == c.WSAEINVAL
     assert ws.WSAConnect(s, name, 16, WSABUF(1, b"x"), None, None, None) == 0
     found = bytearray(16)
     assert ws.getpeername(s, found, Ref(16)) == 0

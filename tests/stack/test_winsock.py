@@ -104,6 +104,11 @@ def test_catalogue() -> None:
     assert ws.WSAEnumProtocols(None, None, length) == c.SOCKET_ERROR
     assert (ws.WSAGetLastError(), length.value) == (c.WSAENOBUFS, 8 * WSAPROTOCOL_INFO.size)
     buffer = bytearray(length.value)
+    for room, told in ((buffer, length.value - 1), (bytearray(length.value - 1), length.value), (None, length.value)):
+        needed = Ref(told)
+        assert ws.WSAEnumProtocols(None, room, needed) == c.SOCKET_ERROR
+        assert (ws.WSAGetLastError(), needed.value) == (c.WSAENOBUFS, length.value)
+    assert not any(buffer)
     assert ws.WSAEnumProtocols(None, buffer, length) == 8
     entry = WSAPROTOCOL_INFO.unpack(buffer[2 * WSAPROTOCOL_INFO.size :])
     s = ws.WSASocket(-1, -1, -1, entry, 0, ROOT)

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from multipoint import constants as c
-from multipoint.catalogue import CATALOGUE, Entry, choose, kind, visible
+from multipoint.catalogue import CATALOGUE, PROVIDER_VERSION, Entry, choose, kind, visible
 from multipoint.errors import MultipointError
 from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass, Reach
 from multipoint.layouts import WSAPROTOCOL_INFO
@@ -28,7 +28,7 @@ SERVICES = {MCAST: 0x2609, SSM: 0x3409, P2MP: 0x3DA8, CONF: 0x2DA8}
 TYPES = {MCAST: c.SOCK_DGRAM, SSM: c.SOCK_DGRAM, P2MP: c.SOCK_SEQPACKET, CONF: c.SOCK_SEQPACKET}
 
 
-@pytest.mark.requirement("SU-18", "SU-22")
+@pytest.mark.requirement("SU-18", "SU-19", "SU-22")
 def test_each_class_is_there_for_both_families() -> None:
     assert [(entry.provider, entry.family) for entry in CATALOGUE] == [
         (provider, family) for family in (c.AF_INET, c.AF_INET6) for provider in ProviderClass
@@ -43,6 +43,7 @@ def test_entry_says_what_its_class_is(entry: Entry) -> None:
     size = {c.AF_INET: 16, c.AF_INET6: 28}[entry.family]
     assert info.dwServiceFlags1 == SERVICES[entry.provider]
     assert info.iSocketType == TYPES[entry.provider]
+    assert info.iVersion == PROVIDER_VERSION
     assert (info.iMinSockAddr, info.iMaxSockAddr) == (size, size * 11 if entry.provider is SSM else size)
     assert (info.iNetworkByteOrder, info.ChainLen, info.iAddressFamily) == (c.BIGENDIAN, 1, entry.family)
     assert info.iProtocol == 17 if entry.provider is MCAST else info.iProtocol > 255

@@ -1,0 +1,195 @@
+"""Statements of several parts, proved in all of them: what a join leaves alone, what a call that fails leaves alone."""
+
+import socket
+from functools import partial
+
+import pytest
+from tests.stack.flows import start
+from tests.stack.network import Pair, isolated
+from tests.stack.people import (
+    LEAF,
+    ROOT,
+    Meanwhile,
+    Watcher,
+    a_leaf,
+    a_listening_leaf,
+    a_root,
+    admit,
+    code_of,
+    code_or_none,
+    wait_till_blocked,
+)
+from tests.stack.test_winsock import a_listening, a_socket, join
+
+from multipoint import constants as c
+from multipoint import sockopts
+from multipoint import winsock as ws
+from multipoint.events import NetworkEvent
+from multipoint.kinds import JoinRole
+from multipoint.layouts import WSANETWORKEVENTS
+from multipoint.stack import Stack
+from multipoint.values import JoinRequest, Ref, Settings
+
+ONE, NONE = (1).to_bytes(4, "little"), bytes(4)
+LOOPS = {c.AF_INET: (c.IPPROTO_IP, c.IP_MULTICAST_LOOP), c.AF_INET6: (c.IPPROTO_IPV6, c.IPV6_MULTICAST_LOOP)}
+KERNELS_LOOPS = {
+    c.AF_INET: (socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP),
+    c.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP),
+}
+GROUPS = {c.AF_INET: "239.1.2.3", c.AF_INET6: "ff15::3"}
+
+
+def failure(result: int) -> int:
+    assert result == c.SOCKET_ERROR
+    return ws.WSAGetLastError()
+
+
+@pytest.mark.requirement("JL-28")
+@pytest.mark.parametrize("which", ["leg", "leaf"])
+@isolated
+def test_descriptor_of_a_join_that_is_not_complete(which: str) -> None:
+    start()
+    _, door = a_listening(LEAF if which == "leg" else ROOT)
+    s = a_socket(ROOT if which == "leg" else LEAF)
+    assert ws.ioctlsocket(s, c.FIONBIO, Ref(1)) == 0
+    new = join(s, door)
+    # Only these fail.
+    assert failure(ws.send(new, b"x", 1, 0)) == c.WSAENOTCONN
+    assert failure(ws.recv(new, bytearray(9), 9, 0)) == c.WSAENOTCONN
+    assert failure(ws.getpeername(new, bytearray(16), Ref(16))) == c.WSAENOTCONN
+    assert ws.ioctlsocket(new, c.FIONBIO, Ref(1)) == 0
+    assert ws.WSAEventSelect(new, ws.WSACreateEvent(), c.FD_READ) == 0
+    assert ws.setsockopt(new, c.SOL_SOCKET, c.SO_DONTLINGER, ONE, 4) == 0
+    value = bytearray(4)
+    assert ws.getsockopt(new, c.SOL_SOCKET, c.SO_TYPE, value, Ref(4)) == 0
+    assert int.from_bytes(value, "little") == c.SOCK_SEQPACKET
+    assert ws.closesocket(new) == 0
+
+
+@pytest.mark.requirement("JL-40", "JL-39")
+@isolated
+def test_cancelled_join_is_told_by_no_event_and_a_leaf_is_closed_with_it() -> None:
+    with Stack() as stack:
+        root, listening = a_root(stack), a_listening_leaf(stack)
+        watcher = Watcher(root, c.FD_CONNECT)
+        root.join(listening.local_address).close()
+        assert root.enumerate_events() == {}
+        again = root.join(listening.local_address)
+        again.close()
+        assert root.enumerate_events() == {}
+        leaf, door = a_leaf(stack), Watcher(root, c.FD_ACCEPT)
+        leaf.set_blocking(False)
+        assert leaf.join(root.local_address) is leaf
+        assert door.wait_for(root, NetworkEvent.ACCEPT) == 0
+        leaf.close()
+        for call in (leaf.receive, partial(leaf.join, root.local_address), leaf.enumerate_events):
+            assert code_of(call) == c.WSAENOTSOCK
+        assert watcher
+
+
+@pytest.mark.requirement("JL-55", "JL-54")
+@isolated
+def test_role_of_a_root_is_that_of_each_leg() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        members = {}
+        for role in JoinRole:
+            leaf = a_listening_leaf(stack)
+            accepting = Meanwhile(leaf.accept)
+            root.join(leaf.local_address, JoinRequest(role))
+            members[role] = accepting.result()
+            while code_or_none(lambda: members[role].peer_data_address) == c.WSAENOTCONN:  # type: ignore[attr-defined]  # noqa: B023
+                pass
+        root.send(b"down")
+        for role, member in members.items():
+            if role.sends:
+                assert member.receive()[0] == b"down"
+            else:
+                assert code_of(member.receive) == c.WSAEOPNOTSUPP
+            if role.receives:
+                assert member.send(role.name.encode()) == len(role.name)
+                assert root.receive()[0] == role.name.encode()
+            else:
+                assert code_of(partial(member.send, b"up")) == c.WSAEOPNOTSUPP
+
+
+@pytest.mark.requirement("EV-20")
+@isolated
+def test_enumeration_that_fails_changes_nothing() -> None:
+    start()
+    root, name = a_listening(ROOT)
+    leaf, event = a_socket(LEAF), ws.WSACreateEvent()
+    assert ws.WSAEventSelect(root, event, c.FD_ACCEPT) == 0
+    assert ws.ioctlsocket(leaf, c.FIONBIO, Ref(1)) == 0
+    join(leaf, name)
+    assert ws.WSAWaitForMultipleEvents(1, [event], False, 5000, False) == c.WSA_WAIT_EVENT_0
+    found = WSANETWORKEVENTS()
+    assert failure(ws.WSAEnumNetworkEvents(root, event, None)) == c.WSAEFAULT  # type: ignore[arg-type]
+    assert failure(ws.WSAEnumNetworkEvents(root, 999, found)) == c.WSAEINVAL
+    assert failure(ws.WSAEnumNetworkEvents(5, event, found)) == c.WSAENOTSOCK
+    assert found.lNetworkEvents == 0
+    # The object is still signalled and the record still there; then both are taken.
+    assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_EVENT_0
+    assert ws.WSAEnumNetworkEvents(root, event, found) == 0
+    assert (found.lNetworkEvents, found.iErrorCode[3]) == (c.FD_ACCEPT, 0)
+    assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
+
+
+@pytest.mark.requirement("IO-12", "IO-09", "IO-11")
+@pytest.mark.parametrize("family", GROUPS, ids=["IPv4", "IPv6"])
+@isolated
+def test_loopback_option_acts_on_the_receiver_and_not_on_the_kernels_sender(family: int) -> None:
+    pair = Pair()
+    with pair.left, Stack() as stack:
+        socks = []
+        for is_on in (True, False):
+            sock = stack.socket(family, c.SOCK_DGRAM, c.IPPROTO_UDP, None, LEAF)
+            sock.options.reuse_address = True
+            sock.set_interface(socket.if_nametoindex("eth0"))
+            sockopts.set_option(sock, *LOOPS[family], ONE if is_on else NONE)
+            sock.join((GROUPS[family], 5000))
+            socks.append(sock)
+        on, off = socks
+        off.set_blocking(False)
+        for speaker in (off, on):
+            while code_or_none(partial(speaker.send, b"from here")) == c.WSAENETUNREACH:
+                pass  # IPv6 has its route a moment after the link is up
+            assert on.receive()[0] == b"from here"
+            assert code_of(off.receive) == c.WSAEWOULDBLOCK
+        for sock in socks:
+            kernels = sock.data_socket()
+            assert kernels
+            assert kernels.getsockopt(*KERNELS_LOOPS[family]) == 1
+
+
+@pytest.mark.requirement("DI-10", "DI-12")
+@isolated
+def test_codes_of_a_join_in_windows_ce() -> None:
+    with Stack(Settings(dialect="ce")) as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        joining = Meanwhile(lambda: leaf.join(root.local_address))
+        wait_till_blocked(leaf)
+        leaf.close()
+        assert code_of(joining.result) == c.WSAENOTSOCK
+    start(dialect="ce")
+    _, name = a_listening(ROOT)
+    for kind, protocol, code in (
+        (c.SOCK_DGRAM, c.IPPROTO_UDP, c.WSASYSCALLFAILURE),
+        (c.SOCK_DGRAM, 301, c.WSAEINVAL),
+        (c.SOCK_SEQPACKET, 302, c.WSAEINVAL),
+    ):
+        assert join(ws.socket(c.AF_INET, kind, protocol), name) == c.INVALID_SOCKET
+        assert ws.WSAGetLastError() == code
+
+
+@pytest.mark.requirement("CL-21", "D-60")
+@isolated
+def test_silence_is_ten_seconds_unless_configured() -> None:
+    assert Settings().silence_s == 10
+    with Stack(Settings(silence_s=3)) as chosen, Stack() as default:
+        for stack, silence_s in ((chosen, 3), (default, 10)):
+            root, leaf = a_root(stack), a_leaf(default)
+            admit(root, leaf)
+            # The root says how long; both ends keep to it.
+            (to_root,), (to_leaf,) = leaf.peers(), root.peers()  # type: ignore[attr-defined]
+            assert to_root.link.patience.silence_s == to_leaf.link.patience.silence_s == silence_s
