@@ -20,6 +20,8 @@ class Door:
         self.is_deferred = False
         self._backlog = 0
         self._waiting: deque[Link] = deque()
+        # Those among them whose connection was reset; the next accept tells of each (AC-18).
+        self._reset: set[Link] = set()
 
     def open(self, backlog: int) -> None:
         """Listen; a second call changes nothing (AC-05)."""
@@ -30,11 +32,14 @@ class Door:
     def close(self) -> list[Link]:
         """Stop listening; return those who waited, for refusal."""
         self.is_open = False
-        waiting, self._waiting = list(self._waiting), deque()
+        waiting, self._waiting = [link for link in self._waiting if link not in self._reset], deque()
+        self._reset.clear()
         return waiting
 
     def enqueue(self, link: Link) -> bool:
         """Let one wait; False if there is no room (AC-07)."""
+        if self._reset and len(self._waiting) >= self._backlog:
+            self.withdraw(next(iter(self._reset)))
         if not self.is_open or len(self._waiting) >= self._backlog:
             return False
         self._waiting.append(link)
@@ -45,6 +50,17 @@ class Door:
         if link in self._waiting:
             self.is_deferred = self.is_deferred and self._waiting[0] is not link
             self._waiting.remove(link)
+            self._reset.discard(link)
+
+    def reset(self, link: Link) -> None:
+        """Note that the connection of one was reset; it waits on, for the accept that tells of it (AC-18)."""
+        if link in self._waiting:
+            self.is_deferred = self.is_deferred and self._waiting[0] is not link
+            self._reset.add(link)
+
+    def was_reset(self, link: Link) -> bool:
+        """Tell whether there is nobody to let in any more."""
+        return link in self._reset
 
     def first(self) -> Link | None:
         """Return who is next, without taking it out."""
@@ -53,6 +69,7 @@ class Door:
     def take(self, link: Link) -> None:
         """Take out one that is decided."""
         self._waiting.remove(link)
+        self._reset.discard(link)
         self.is_deferred = False
 
     @property

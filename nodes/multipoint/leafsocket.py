@@ -134,9 +134,9 @@ class LeafSocket(LeafFlowSocket):
         assert self._connection
         connection, self._connection, self._request = self._connection, None, None
         connection.mute()
-        # An orderly end would keep the two ports from connecting again for as long as it takes.
-        connection.link.abort(time.monotonic())
+        connection.link.close(time.monotonic())
         connection.pump()
+        self._failed = connection
         self._core.failed()
 
     def _finish_join(self, code: int, callee_data: bytes = b"") -> None:
@@ -156,8 +156,8 @@ class LeafSocket(LeafFlowSocket):
         match event:
             case Requested():
                 self.noted(link, self._core.requested(link, time.monotonic()))
-            case Withdrawn():
-                self.withdrawn(link)
+            case Withdrawn(code):
+                self.withdrawn(link, code)
             case Joined(membership, answer):
                 self._joined(membership, answer)
             case Refused(code):

@@ -103,6 +103,11 @@ def _withdrawn(link: "Link", now: float, about: object) -> None:
     _hang_up(link, now, about)
 
 
+def _turned_out(link: "Link", now: float, about: object) -> None:
+    link.breaks_off = True
+    link.tell(Withdrawn(0))
+
+
 def _torn(link: "Link", now: float, about: object) -> None:
     link.breaks_off = True
     link.tell(Withdrawn(constants.WSAECONNRESET))
@@ -316,7 +321,7 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
 # What the network may say at the wrong time, or garbled, ends the link like a crash (JL-53 while asking).
 VIOLATED: Mapping[State, Action] = {
     State.ASKING: _refused,
-    State.QUEUED: _torn,
+    State.QUEUED: _turned_out,
     State.AGREED: _torn_off,
     State.JOINED: _lost,
     State.PARTING: _lost,

@@ -123,9 +123,8 @@ class Root:
         return False
 
     def withdrawn(self, link: Link) -> None:
-        """A request is gone."""
+        """A request is gone, perhaps before it came to the door."""
         self._offered.discard(link)
-        self.door.withdraw(link)
 
     def agreed(self, link: Link, answer: wire.Accept, now: float) -> Member | None:
         """A leaf has accepted our invitation: make it a member, unless it has gone or doesn't fit (SK-13)."""

@@ -195,6 +195,10 @@ class RootedSocket(PartingSocket):
         if link is None:
             self._reenable_accept()
             raise WouldBlock(constants.WSAEWOULDBLOCK, "no request is here")
+        if self.door.was_reset(link):
+            self.door.take(link)
+            self._reenable_accept()
+            raise error(constants.WSAECONNRESET, "the connection of the request was reset")
         return link
 
     def _caller(self, link: Link) -> Caller:
@@ -247,9 +251,12 @@ class RootedSocket(PartingSocket):
     def _reenable_accept(self) -> None:
         self.record(self.memory.enable(NetworkEvent.ACCEPT, self.door.is_calling))
 
-    def withdrawn(self, link: Link) -> None:
-        """A request is gone (AC-18)."""
-        self.door.withdraw(link)
+    def withdrawn(self, link: Link, code: int) -> None:
+        """A request is gone; if its connection was reset, the next accept tells (AC-18)."""
+        if code and link is not self._deciding:
+            self.door.reset(link)
+        else:
+            self.door.withdraw(link)
         self._connections.pop(link, None)
         self.note_door()
 

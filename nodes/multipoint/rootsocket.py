@@ -153,9 +153,9 @@ class RootSocket(RootFlowSocket):
                 self.noted(link, self._core.requested(link, time.monotonic(), offer))
             case FlowsAnswered(_, code, _):
                 self.noted(link, self._core.answered(link, code, time.monotonic()))
-            case Withdrawn():
+            case Withdrawn(code):
                 self._core.withdrawn(link)
-                self.withdrawn(link)
+                self.withdrawn(link, code)
             case Agreed(answer):
                 self._agreed(link, answer)
             case Refused(code):

@@ -1,6 +1,8 @@
 """Statements of several parts, proved in all of them: what a join leaves alone, what a call that fails leaves alone."""
 
 import socket
+import struct
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -22,13 +24,15 @@ from tests.stack.people import (
 from tests.stack.test_winsock import a_listening, a_socket, join
 
 from multipoint import constants as c
-from multipoint import sockopts
+from multipoint import sockopts, wire
 from multipoint import winsock as ws
 from multipoint.events import NetworkEvent
-from multipoint.kinds import JoinRole
+from multipoint.kinds import JoinRole, Plane, ProviderClass
 from multipoint.layouts import WSANETWORKEVENTS
+from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
-from multipoint.values import JoinRequest, Ref, Settings
+from multipoint.values import Caller, JoinRequest, Ref, Settings, Verdict
+from multipoint.wire import Endpoint
 
 ONE, NONE = (1).to_bytes(4, "little"), bytes(4)
 LOOPS = {c.AF_INET: (c.IPPROTO_IP, c.IP_MULTICAST_LOOP), c.AF_INET6: (c.IPPROTO_IPV6, c.IPV6_MULTICAST_LOOP)}
@@ -113,7 +117,7 @@ def test_role_of_a_root_is_that_of_each_leg() -> None:
                 assert code_of(partial(member.send, b"up")) == c.WSAEOPNOTSUPP
 
 
-@pytest.mark.requirement("EV-20")
+@pytest.mark.requirement("EV-19", "EV-20", "EV-22")
 @isolated
 def test_enumeration_that_fails_changes_nothing() -> None:
     start()
@@ -128,8 +132,10 @@ def test_enumeration_that_fails_changes_nothing() -> None:
     assert failure(ws.WSAEnumNetworkEvents(root, 999, found)) == c.WSAEINVAL
     assert failure(ws.WSAEnumNetworkEvents(5, event, found)) == c.WSAENOTSOCK
     assert found.lNetworkEvents == 0
-    # The object is still signalled and the record still there; then both are taken.
+    # The object is still signalled and the record still there; a reset of the object alone leaves the record.
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_EVENT_0
+    assert ws.WSAResetEvent(event)
+    assert ws.WSASetEvent(event)
     assert ws.WSAEnumNetworkEvents(root, event, found) == 0
     assert (found.lNetworkEvents, found.iErrorCode[3]) == (c.FD_ACCEPT, 0)
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
@@ -193,3 +199,101 @@ def test_silence_is_ten_seconds_unless_configured() -> None:
             # The root says how long; both ends keep to it.
             (to_root,), (to_leaf,) = leaf.peers(), root.peers()  # type: ignore[attr-defined]
             assert to_root.link.patience.silence_s == to_leaf.link.patience.silence_s == silence_s
+
+
+def a_caller(listener: MultipointSocket) -> socket.socket:
+    """Ask to be let in by hand; the request waits when this returns."""
+    request = wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, Endpoint("127.0.0.1", 9))
+    watcher = Watcher(listener, c.FD_ACCEPT)
+    peer = socket.create_connection(listener.local_address)
+    peer.sendall(wire.encode(wire.Hello()) + wire.encode(request))
+    assert watcher.wait_for(listener, NetworkEvent.ACCEPT) == 0
+    return peer
+
+
+def reset(peer: socket.socket) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+def cancel(peer: socket.socket) -> None:
+    peer.sendall(wire.encode(wire.Cancel()))
+    while peer.recv(100):
+        pass
+    peer.close()
+
+
+@pytest.mark.requirement("AC-18", "D-74")
+@isolated
+def test_request_that_was_reset_is_told_by_accept_and_one_that_was_withdrawn_is_not() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        cancel(a_caller(root))
+        assert code_of(root.accept) == c.WSAEWOULDBLOCK
+        reset(a_caller(root))
+        cancel(a_caller(root))
+        # By now the stack has heard of the reset; it is told once, and the next leaf gets in.
+        assert code_of(root.accept) == c.WSAECONNRESET
+        assert code_of(root.accept) == c.WSAEWOULDBLOCK
+        leaf = a_caller(root)
+        assert root.accept().peer_address.port == leaf.getsockname()[1]
+
+
+@pytest.mark.requirement("AC-18", "D-74")
+@pytest.mark.parametrize("give_up", [cancel, reset])
+@isolated
+def test_request_that_goes_while_its_condition_function_runs(give_up: Callable[[socket.socket], None]) -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        peer = a_caller(root)
+
+        def condition(_: Caller) -> Verdict:
+            give_up(peer)
+            cancel(a_caller_behind(root))
+            return Verdict()
+
+        assert code_of(lambda: root.accept(condition)) == c.WSAEACCES
+        assert code_of(root.accept) == c.WSAEWOULDBLOCK
+
+
+def a_caller_behind(listener: MultipointSocket) -> socket.socket:
+    """Ask while the listener's program is busy with another; who has been heard to the end has been heard."""
+    peer = socket.create_connection(listener.local_address)
+    request = wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, Endpoint("127.0.0.1", 9))
+    peer.sendall(wire.encode(wire.Hello()) + wire.encode(request))
+    return peer
+
+
+@pytest.mark.requirement("AC-18", "AC-07")
+@isolated
+def test_reset_requests_keep_nobody_out() -> None:
+    with Stack() as stack:
+        root = a_root(stack, backlog=1)
+        root.set_blocking(False)
+        reset(a_caller(root))
+        cancel(a_caller_behind(root))
+        leaf = a_caller_behind(root)
+        while (code := code_or_none(root.accept)) == c.WSAEWOULDBLOCK:
+            pass
+        assert code in (None, c.WSAECONNRESET)
+        leaf.close()
+
+
+@pytest.mark.requirement("IO-10")
+@isolated
+def test_loopback_is_for_nonrooted_data_planes() -> None:
+    start()
+    source = c.WSA_FLAG_MULTIPOINT_C_LEAF | c.WSA_FLAG_MULTIPOINT_D_ROOT
+    conference_root = c.WSA_FLAG_MULTIPOINT_C_ROOT | c.WSA_FLAG_MULTIPOINT_D_LEAF
+    for protocol, flags, code in (
+        (17, LEAF, 0),
+        (303, LEAF, 0),
+        (303, conference_root, 0),
+        (301, LEAF, c.WSAEINVAL),
+        (301, source, c.WSAEINVAL),
+        (302, LEAF, c.WSAEINVAL),
+        (302, ROOT, c.WSAEINVAL),
+    ):
+        s = ws.WSASocket(c.AF_INET, 0, protocol, None, 0, flags)
+        result = ws.WSAIoctl(s, c.SIO_MULTIPOINT_LOOPBACK, NONE, 4, None, 0, Ref(0), None, None)
+        assert (failure(result) if result else 0) == code, (protocol, hex(flags))
