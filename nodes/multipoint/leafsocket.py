@@ -21,7 +21,6 @@ from multipoint.events import possible_events
 from multipoint.kinds import Kind
 from multipoint.leaf import Leaf, LeafState
 from multipoint.leafflows import LeafFlowSocket
-from multipoint.leg import MAX_UNREAD, MAX_UNSENT
 from multipoint.link import Link
 from multipoint.link_events import (
     Chatted,
@@ -166,11 +165,7 @@ class LeafSocket(LeafFlowSocket):
                 self._finish_join(code)
             case Chatted(data):
                 # DP-31: the root's control address tells a chat from the session's data.
-                assert self._connection
-                self.inbox.append((data, link.peer))
-                self._connection.is_held = len(self.inbox) >= MAX_UNREAD
-                self.note_data()
-                self.wake()
+                self.hear_chat(data, link.peer)
             case FlowsAsked(number, qos):
                 self.flows_asked(link, number, qos)
             case FlowsAnswered():
@@ -300,11 +295,6 @@ class LeafSocket(LeafFlowSocket):
             raise BlockingIOError
         return self._plane.receive()
 
-    def note_room(self) -> None:
-        """Listen to the root again, once the program has read some of its chat."""
-        if self._connection and len(self.inbox) < MAX_UNREAD // 2:
-            self._connection.resume()
-
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to the d_root, or to all others (DP-22, DP-24); to the root's control address: a side chat (DP-32)."""
         if self._plane is None or self._connection is None:
@@ -319,13 +309,12 @@ class LeafSocket(LeafFlowSocket):
         membership = self._core.membership
         if membership and not membership.has_side_chats:
             raise error(constants.WSAEOPNOTSUPP, "side chats are switched off")
-        with self.stack.lock:
-            assert self._connection
-            if len(self._connection.link.outgoing) > MAX_UNSENT:
-                raise error(constants.WSAENOBUFS, "the root does not read")
-            self._connection.link.chat(data, time.monotonic())
-            self._connection.pump()
-        return len(data)
+        return self.say_chat(data)
+
+    @property
+    def chat_connection(self) -> Connection | None:
+        """The connection to the root."""
+        return self._connection
 
     @property
     def peer_address(self) -> Endpoint:

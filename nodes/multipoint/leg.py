@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from multipoint import constants
+from multipoint.chatting import MAX_UNSENT
 from multipoint.connection import Connection
 from multipoint.data import Buffer, Message
 from multipoint.errors import error
@@ -21,10 +22,6 @@ from multipoint.wire import Endpoint
 
 if TYPE_CHECKING:
     from multipoint.rootsocket import RootSocket
-
-# Who does not read his chat must not fill the memory of who sends it, nor who chats that of who does not read.
-MAX_UNSENT = 1 << 20
-MAX_UNREAD = 64
 
 
 class LegSocket(PartingSocket):
@@ -68,11 +65,7 @@ class LegSocket(PartingSocket):
         match event:
             case Chatted(data):
                 assert self.member
-                assert self.connection
-                self.inbox.append((data, self.member.peer))
-                self.connection.is_held = len(self.inbox) >= MAX_UNREAD
-                self.note_data()
-                self.wake()
+                self.hear_chat(data, self.member.peer)
             case FlowsAsked(number, qos):
                 self._flows_asked(number, qos)
             case FlowsAnswered():
@@ -134,23 +127,15 @@ class LegSocket(PartingSocket):
         """Raise BlockingIOError: what has come lies in the inbox."""
         raise BlockingIOError
 
-    def note_room(self) -> None:
-        """Listen to the leaf again, once the program has read some of its chat."""
-        if self.connection and len(self.inbox) < MAX_UNREAD // 2:
-            self.connection.resume()
-
     def send_now(self, data: Buffer, to: Address | None) -> int:
         """Send to this leaf only (DP-30)."""
         self.check_data()
-        with self.stack.lock:
-            assert self.connection
-            if not self.connection.link.is_joined:
-                raise error(constants.WSAENOTCONN, "the leaf has gone")
-            if len(self.connection.link.outgoing) > MAX_UNSENT:
-                raise error(constants.WSAENOBUFS, "the leaf does not read")
-            self.connection.link.chat(bytes(data), time.monotonic())
-            self.connection.pump()
-        return len(data)
+        return self.say_chat(bytes(data))
+
+    @property
+    def chat_connection(self) -> Connection | None:
+        """The connection to the leaf."""
+        return self.connection
 
     def check_joined(self) -> None:
         """Raise WSAENOTCONN before the join is complete."""

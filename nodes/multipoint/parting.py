@@ -7,13 +7,13 @@ import time
 from abc import abstractmethod
 
 from multipoint import constants
+from multipoint.chatting import ChattingSocket
 from multipoint.connection import Connection
-from multipoint.data import DataSocket
 from multipoint.errors import error
 from multipoint.wire import MAX_CONNECT_DATA
 
 
-class PartingSocket(DataSocket):
+class PartingSocket(ChattingSocket):
     """A socket whose end the other side is told."""
 
     # What the other side said with its end (CL-35).
