@@ -31,12 +31,6 @@ class Budget:
         return sum(self._promised.values())
 
     @property
-    def broken(self) -> list[Hashable]:
-        """Whose promises can't be kept any more since the capacity has changed, the latest first (QS-39)."""
-        possible = self.possible
-        return [holder for holder in reversed(self._promised) if possible[holder] < self._promised[holder]]
-
-    @property
     def possible(self) -> dict[Hashable, int]:
         """How much of each promise can be kept: the earlier ones whole, what is left goes to the others."""
         left = self.promised if self.capacity is None else self.capacity

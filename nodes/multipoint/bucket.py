@@ -90,10 +90,9 @@ class Bucket:
         self._tokens -= size
 
     def _fill(self, now: float) -> None:
+        # At an infinite rate nobody counts tokens, and no time times infinity is no number.
         if self._rate != inf:
             self._tokens = min(self._depth, self._tokens + (now - self._at) * self._rate)
-        else:
-            self._tokens = self._depth
         self._at = now
 
 

@@ -112,6 +112,15 @@ def test_tokens_stop_at_the_depth() -> None:
     assert bucket.ready_at(1, 1000) == 1000.001
 
 
+def test_tokens_that_are_there_shorten_the_wait() -> None:
+    bucket = Bucket(1000, 500, now=0)
+    bucket.take(400, 0)
+    assert bucket.ready_at(100, 0) == 0
+    assert bucket.ready_at(300, 0) == 0.2
+    assert bucket.ready_at(300, 0.1) == pytest.approx(0.2)
+    assert bucket.ready_at(501, 0.1) == inf
+
+
 @pytest.mark.requirement("QS-25", "QS-30")
 @given(
     st.lists(st.tuples(st.integers(0, 500), st.floats(0, 1)), max_size=50),

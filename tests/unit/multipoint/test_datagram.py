@@ -72,6 +72,8 @@ NEAR, FAR = REPLAY_WINDOW - 1, REPLAY_WINDOW
     ("sequences", "admitted"),
     [
         ([0, 1, 2], [True, True, True]),
+        ([0, 0], [True, False]),
+        ([0, 1, 1, 0], [True, True, False, False]),
         ([5, 5], [True, False]),
         ([5, 3, 4, 3], [True, True, True, False]),
         ([NEAR, 0, 0], [True, True, False]),

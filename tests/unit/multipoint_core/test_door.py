@@ -23,6 +23,17 @@ def test_backlog_is_clipped_and_stays(backlog: int, room: int) -> None:
     assert taken == room
 
 
+def test_door_calls_while_somebody_waits() -> None:
+    door = an_open_door()
+    waiting, stranger = a_link(is_root=True), a_link(is_root=True)
+    assert not door.is_calling
+    door.enqueue(waiting)
+    door.withdraw(stranger)
+    assert door.is_calling
+    door.withdraw(waiting)
+    assert not door.is_calling
+
+
 @pytest.mark.requirement("AC-25", "AC-26")
 def test_deferred_request_stays_first_and_silences_the_others() -> None:
     door = an_open_door()
