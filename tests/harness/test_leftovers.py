@@ -1,9 +1,12 @@
 """What dead runs left is found by its marks and removed; what lives, or can't be judged, is left alone."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,3 +102,77 @@ def test_directories_of_dead_runs_are_found_and_removed(
     for left in found("directory", "a-run"):
         left.remove()
     assert directory.exists() == (owner != DEAD)
+
+
+class KilledHarness:
+    """A `joinlab up`, killed with its reaper while all that would have ended by itself is frozen."""
+
+    def __init__(self, runtime: str, runs: Path) -> None:
+        environment = os.environ | {"XDG_RUNTIME_DIR": str(runs)}
+        command = [str(Path(sys.executable).with_name("joinlab")), "up", "star", "--leaves", "1", "--runtime", runtime]
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as harness:
+            said = b""
+            while not said.endswith(b"joinlab> "):
+                data = os.read(harness.stdout.fileno(), 65536) if harness.stdout else b""
+                assert data, said
+                said += data
+            self.run = next((path.name for path in runs.glob("joinlab/*")), "")
+            self.processes = list(descendants(harness.pid))
+            for pid in self.processes:
+                os.kill(pid, signal.SIGSTOP)
+            self.pause_containers()
+            harness.kill()
+        for pid in self.processes:
+            if b"joinlab.reaper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+    def pause_containers(self) -> None:
+        """Freeze the containers of the run, if it has some."""
+        if self.run:
+            with engine() as client:
+                for container in of_run(client, self.run):
+                    client.api.pause(container)
+
+    def left(self) -> list[leftovers.Leftover]:
+        """Return what is left of it."""
+        names = {f"{pid} (" for pid in self.processes}
+        return [
+            left
+            for left in leftovers.find()
+            if (self.run and left.run == self.run) or (left.kind == "process" and left.name.startswith(tuple(names)))
+        ]
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the children of a process, and theirs."""
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        yield child
+        yield from descendants(child)
+
+
+@pytest.mark.parametrize("runtime", ["netns", pytest.param("docker", marks=needs_engine)])
+def test_all_that_a_killed_harness_left_is_found_and_removed(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    harness = KilledHarness(runtime, tmp_path)
+    left = harness.left()
+    kinds = Counter(one.kind for one in left)
+    if runtime == "docker":
+        assert kinds["container"] >= 2
+        assert kinds["directory"] == 1
+    else:
+        # The keeper, its nursery and two nodes, at least.
+        assert kinds["process"] >= 4
+    for one in left:
+        one.remove()
+    assert wait_until_nothing(harness.left) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_until_nothing(left: Callable[[], list[leftovers.Leftover]]) -> list[leftovers.Leftover]:
+    """Ask until nothing is left, for at most five seconds: the kernel takes its time with the killed."""
+    deadline = time.monotonic() + 5
+    while (still := left()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return still
