@@ -120,6 +120,11 @@ class Lab:
         return self._need(self._capture)
 
     @property
+    def is_open(self) -> bool:
+        """Tell whether it has not been closed yet."""
+        return not self._is_ending
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether keeper and nodes live, as far as is known."""
         keeper = self._keeper

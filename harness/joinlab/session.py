@@ -123,8 +123,8 @@ class Session:
         report.sections.append((SECTION, "\n".join(lines)))
 
     def hold(self, lab: Lab, test: str, failure: str) -> None:
-        """Hold the lab of a failed test open at a prompt, if that was asked for."""
-        if not self._config.getoption("keep_lab"):
+        """Hold the lab of a failed test open at a prompt, if that was asked for and the lab is still there."""
+        if not self._config.getoption("keep_lab") or not lab.is_open:
             return
         from rich.console import Console
 

@@ -385,6 +385,15 @@ def test_kept_lab_is_held_open_at_a_prompt_after_a_failure(pytester: pytest.Pyte
     assert "Captured stdout" not in result.stdout.str()
 
 
+def test_lab_that_is_gone_is_not_held_open(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(RECEIVERS)
+    pytester.makepyfile("def test_leaves_something(daemon): pass")
+    result = pytester.run(sys.executable, "-m", "pytest", *ON_NETNS, "--keep-lab", stdin=b"quit\n", timeout=60)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, errors=1)
+    assert "joinlab> " not in result.stdout.str()
+
+
 def test_slow_steps_are_told_once(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(lab): pass")
     result = pytester.runpytest_subprocess(*ON_NETNS)
