@@ -45,3 +45,19 @@ class Switch:
                 routes.link("add", ifname=f"port{number}", kind="veth", peer=far, master=bridge, state="up")
         for place in self.places:
             place.equip()
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Tell each host the others' addresses: IPv6 asks for them in groups, which the switch may not know yet."""
+        from pyroute2 import IPRoute
+
+        cards = {}
+        for place in self.places:
+            with place, IPRoute() as routes:
+                (link,) = routes.link("get", ifname="eth0")
+                cards[place.address6] = link.get_attr("IFLA_ADDRESS")
+        for place in self.places:
+            with place, IPRoute() as routes:
+                (index,) = routes.link_lookup(ifname="eth0")
+                for address in cards.keys() - {place.address6}:
+                    routes.neigh("add", dst=address, lladdr=cards[address], ifindex=index, state="permanent")
