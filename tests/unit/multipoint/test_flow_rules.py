@@ -15,6 +15,7 @@ from multipoint.flow_rules import (
     at_join,
     check,
     check_reduced,
+    is_valid,
     number_of,
     objects,
     pack_object,
@@ -88,6 +89,11 @@ WRONG = {
 )
 def test_valid_flows_pass(qos: QOS) -> None:
     check(qos)
+    assert is_valid(qos)
+
+
+def test_no_flows_are_valid() -> None:
+    assert is_valid(None)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +104,7 @@ def test_wrong_flows_have_their_code(qos: QOS, code: int) -> None:
     with pytest.raises(MultipointError) as caught:
         check(qos)
     assert CODE_NAMES[caught.value.code] == CODE_NAMES[code]
+    assert not is_valid(qos)
     assert at_join(caught.value.code) == c.WSAEOPNOTSUPP
 
 

@@ -64,6 +64,30 @@ def test_structure_cut_short_is_refused(value: Any, size: int, begin: str) -> No
             type(value).unpack(data[:end])
 
 
+@pytest.mark.parametrize(
+    ("value", "begin"),
+    [
+        (SOCKADDR_IN(), "0200"),
+        (SOCKADDR_IN6(), "1700"),
+        (LINGER(), ""),
+        (WSANETWORKEVENTS(), ""),
+        (WSADATA(), ""),
+        (WSAPROTOCOL_INFO(ChainLen=0), ""),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_structure_is_nothing_but_its_family_to_begin_with(value: Any, begin: str) -> None:
+    assert value.pack() == bytes.fromhex(begin).ljust(value.size, b"\0")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_name_that_is_no_text_is_refused(wide: bool) -> None:
+    data = bytearray(INFO.pack(wide))
+    data[WSAPROTOCOL_INFO.layout.size : WSAPROTOCOL_INFO.layout.size + 2] = b"\xff\xdf"
+    with pytest.raises(DecodingError):
+        WSAPROTOCOL_INFO.unpack(data, wide)
+
+
 @pytest.mark.requirement("SU-21")
 def test_protocol_has_both_widths() -> None:
     assert (WSAPROTOCOL_INFO.size, WSAPROTOCOL_INFO.wide_size) == (372, 628)

@@ -135,6 +135,7 @@ HOSTILE = {
     "no such family": GREETING + bytes.fromhex("02 00 0010 03 00 00 04 05 0a000002 1388 0400 0000 00"),
     "capacity over the limit": GREETING + bytes.fromhex("02 00 0010 03 00 00 04 04 0a000002 1388 0401 0000 00"),
     "neither there nor missing": GREETING + bytes.fromhex("02 00 0010 03 00 00 04 04 0a000002 1388 0400 0000 02"),
+    "no such internet protocol": GREETING + bytes.fromhex(f"02 00 001c 03 00 00 04 05 {'00' * 16} 1388 0000 0000 00"),
     "second greeting": GREETING + GREETING,
 }
 

@@ -95,6 +95,13 @@ def test_proof_that_proves_nothing(proof: bytes) -> None:
     assert blamed == [Cause.UNTRUSTED]
 
 
+def test_request_in_place_of_a_proof_is_not_heard() -> None:
+    link, blamed = a_keyed_root()
+    link.receive(wire.encode(wire.Hello(wants_proof=True)) + wire.encode(JOIN), 0.0)
+    assert link.events() == []
+    assert (link.has_ended, blamed) == (True, [Cause.UNTRUSTED])
+
+
 def test_proof_is_not_asked_for_twice() -> None:
     link, blamed = a_keyed_root()
     proof = wire.encode(wire.Proof(wire.make_proof(KEY, True, NONCES[False], NONCES[True])))

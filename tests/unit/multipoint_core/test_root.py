@@ -5,10 +5,11 @@ from tests.unit.multipoint_core.pretend import HERE, JOIN, LEAF_ACCEPTS, PATIENC
 
 from multipoint import constants, wire
 from multipoint.errors import MultipointError
+from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Kind, Plane, ProviderClass
 from multipoint.link import Link
 from multipoint.link_states import State
-from multipoint.root import Root, Session
+from multipoint.root import OFFER, Root, Session
 
 P2MP_ROOT = Kind(ProviderClass.P2MP, Plane.ROOT, Plane.ROOT)
 SECOND_STAGE = Kind(ProviderClass.P2MP, Plane.ROOT, Plane.LEAF)
@@ -101,6 +102,46 @@ def test_full_queue_refuses() -> None:
     assert not root.requested(second, 0.0)
     assert second.state is State.CLOSING
     assert root.door.first() is first
+
+
+OFFERED = QOS.of(FLOWSPEC(TokenRate=1000, ServiceType=constants.SERVICETYPE_CONTROLLEDLOAD), FLOWSPEC())
+
+
+def an_offer(root: Root) -> Link:
+    """Return the link of a leaf that was asked whether it can carry the session's flow."""
+    link = a_request(root)
+    link.events()
+    assert root.requested(link, 0.0, OFFERED)
+    assert wire.encode(wire.FlowRequest(OFFER, OFFERED)) in link.outgoing
+    assert root.door.first() is None
+    return link
+
+
+@pytest.mark.requirement("QS-36", "QS-07")
+def test_leaf_waits_for_the_program_once_it_says_that_it_can_carry_the_flow() -> None:
+    root = a_root()
+    root.door.open(2)
+    able, unable, withdrawn = an_offer(root), an_offer(root), an_offer(root)
+    root.withdrawn(withdrawn)
+    assert root.answered(able, 0, 1.0)
+    assert not root.answered(unable, constants.WSAENOBUFS, 1.0)
+    assert wire.encode(wire.Reject(constants.WSAEOPNOTSUPP)) in unable.outgoing
+    # Once each
+    assert root.answered(able, constants.WSAENOBUFS, 1.0)
+    assert root.answered(withdrawn, 0, 1.0)
+    assert root.door.close() == [able]
+
+
+@pytest.mark.requirement("CL-01", "QS-36")
+def test_end_of_the_session_reaches_who_was_asked_about_its_flow() -> None:
+    root = a_root()
+    root.door.open(2)
+    link = an_offer(root)
+    root.dismantle(1.0)
+    assert link.state is State.CLOSING
+    late = a_request(root)
+    assert not root.requested(late, 1.0, OFFERED)
+    assert late.state is State.CLOSING
 
 
 @pytest.mark.requirement("JL-53")
