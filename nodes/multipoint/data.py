@@ -137,7 +137,11 @@ class DataSocket(FlowSocket):
 
     @property
     def has_message(self) -> bool:
-        """Tell whether a message is here; one that is genuine, which may mean to take it in."""
+        """Tell whether a message is here for who asks next: those who wait already come first."""
+        return not self.pending.wants_data and self.take_in()
+
+    def take_in(self) -> bool:
+        """Tell whether a message is here; one that is genuine, which may mean to take it from the kernel."""
         if not self.inbox and not self.is_receive_shut:
             try:
                 self.inbox.append(self.take_now())

@@ -111,7 +111,7 @@ class Pending:
 
     def _look(self, flags: int) -> tuple[Message | None, MultipointError | None]:
         sock = self._sock
-        has_message = sock.has_message
+        has_message = sock.take_in()
         try:
             sock.check_refusal()
         except MultipointError as reason:

@@ -66,6 +66,8 @@ class Reactor:
         self._driver: object | None = None
         self._is_driver_asleep = False
         self._is_closing = False
+        # The thread is gone, and descriptors may go.
+        self._has_ended = False
         self._thread: threading.Thread | None = None
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
@@ -121,18 +123,20 @@ class Reactor:
     def give_back(self) -> None:
         """Leave the work to the thread again."""
         self._driver = None
-        if self._is_closing:
+        if self._has_ended:
             self._close()
         else:
             self._gate.modify(self._watched, READABLE)
 
     def close(self) -> None:
         """End the thread, waiting for it (not from itself). Call this without the lock."""
-        self._is_closing = True
-        os.eventfd_write(self._waker, 1)
+        with self._lock:
+            self._is_closing = True
+            os.eventfd_write(self._waker, 1)
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join()
         with self._lock:
+            self._has_ended = True
             # Else who drives does it after his last turn.
             if self._driver is None:
                 self._close()

@@ -1,10 +1,11 @@
 """Overlapped operations: pending, finished, told by event or by routine; alertable waits."""
 
 import os
+import select
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
+from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, join, start
 
 from multipoint import constants as c
@@ -98,6 +99,25 @@ def test_receives_are_served_in_their_order_each_with_its_sender() -> None:
     assert [bytes(room.buf or b"").rstrip(b"\0") for room in rooms] == [b"one", b"two", b"three"]
     # The side chat comes from the root's control address, the data from its data address.
     assert senders[0] == senders[2] != senders[1]
+
+
+@pytest.mark.requirement("DP-36")
+@isolated
+def test_message_goes_to_the_receive_that_waits_whoever_looks_first() -> None:
+    start()
+    root, _, leaf = a_session()
+    overlapped, queued = WSAOVERLAPPED(), Ref(-1)
+    assert receive(leaf, a_room(), overlapped) == c.WSA_IO_PENDING
+    sock = process.sockets.get(leaf)
+    # The stack's thread can't serve the receive meanwhile.
+    with sock.stack.lock:
+        say(root, b"hello")
+        assert sock.kernel_descriptor is not None
+        assert select.select([sock.kernel_descriptor], [], [], PATIENCE_S)[0]
+        assert ws.ioctlsocket(leaf, c.FIONREAD, queued) == 0
+        assert queued.value == 0
+        assert not sock.may_receive
+    assert result(leaf, overlapped) == (0, 5)
 
 
 @pytest.mark.requirement("DP-36", "EV-06")
@@ -203,18 +223,19 @@ def test_end_of_the_session_and_shutdown_end_receives() -> None:
 def test_sends_that_are_held_back_go_out_later_in_their_order() -> None:
     start()
     root, _, leaf = a_session()
-    flow = FLOWSPEC(TokenRate=100_000, TokenBucketSize=1000, ServiceType=c.SERVICETYPE_CONTROLLEDLOAD)
+    flow = FLOWSPEC(TokenRate=2000, TokenBucketSize=1000, ServiceType=c.SERVICETYPE_CONTROLLEDLOAD)
     process.sockets.get(root).set_qos(QOS.of(flow, FLOWSPEC()))
-    operations = [WSAOVERLAPPED() for _ in range(6)]
+    # Each waits half a second for its tokens: longer than it takes to come here, on any machine.
+    operations = [WSAOVERLAPPED() for _ in range(4)]
     codes = []
     for number, overlapped in enumerate(operations):
         words = bytes([number]) * 1000
         codes.append(ws.WSASend(root, [WSABUF(1000, words)], 1, None, 0, overlapped, None))
-    assert codes == [0] + [c.SOCKET_ERROR] * 5
+    assert codes == [0] + [c.SOCKET_ERROR] * 3
     assert ws.WSAGetLastError() == c.WSA_IO_PENDING
-    assert [result(root, overlapped) for overlapped in operations] == [(0, 1000)] * 6
+    assert [result(root, overlapped) for overlapped in operations] == [(0, 1000)] * 4
     heard = bytearray(1000)
-    assert [(ws.recv(leaf, heard, 1000, 0), heard[0]) for _ in operations] == [(1000, n) for n in range(6)]
+    assert [(ws.recv(leaf, heard, 1000, 0), heard[0]) for _ in operations] == [(1000, n) for n in range(4)]
     ws.WSASend(root, [WSABUF(1000, bytes(1000))], 1, None, 0, operations[0], None)
     ws.WSASend(root, [WSABUF(1000, bytes(1000))], 1, None, 0, operations[1], None)
     # A flush ends what is held back, as if it had been sent (IO-18).

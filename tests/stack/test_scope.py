@@ -211,6 +211,9 @@ def test_data_may_be_lost_control_is_not() -> None:
             with pair.left:
                 leg = root.join(leaf.local_address)
             member = accepting.result()
+            # It has joined the group by then: what comes on one connection comes in order.
+            assert leg.send(b"welcome") > 0
+            assert member.receive()[0] == b"welcome"
             # More than any queue holds, while nobody reads.
             for number in range(50):
                 assert leg.send(b"chat %d" % number) > 0

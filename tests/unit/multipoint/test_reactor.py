@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,22 @@ def test_end_while_somebody_drives(lock: "threading.RLock") -> None:
         with lock:
             assert not reactor.take_over(OTHER)
     assert reactor._watched.closed
+
+
+def test_end_while_the_driver_gives_back(lock: "threading.RLock") -> None:
+    for _ in range(200):
+        reactor = Reactor(lock)
+        with lock:
+            reactor.call_at(time.monotonic() + LONGEST_SLEEP_S, lambda: None)
+            assert reactor.take_over(OTHER)
+        giving = threading.Thread(target=partial(give_back, reactor, lock))
+        giving.start()
+        # Who comes last closes the descriptors, and nobody does it twice: their numbers may be somebody else's by then.
+        reactor.close()
+        giving.join(PATIENCE_S)
+        assert reactor._watched.closed
+
+
+def give_back(reactor: Reactor, lock: "threading.RLock") -> None:
+    with lock:
+        reactor.give_back()
