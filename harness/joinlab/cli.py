@@ -5,12 +5,9 @@ May not know: which commands there are. Imports nothing foreign before it has se
 
 import sys
 
-from joinlab.errors import JoinlabError, UnfitMachine, UsageError
+from joinlab.errors import JoinlabError
 from joinlab.installation import whole_installation
 
-# Exit codes by whose fault it is; 2 is also what typer uses for a wrong command line.
-EXIT_CODES: dict[type[JoinlabError], int] = {UsageError: 2, UnfitMachine: 3}
-EXIT_BROKEN = 4
 EXIT_INTERRUPTED = 130
 
 
@@ -24,6 +21,6 @@ def main() -> None:
     except JoinlabError as error:
         for line in error.lines:
             print(f"joinlab: {line}", file=sys.stderr)
-        sys.exit(EXIT_CODES.get(type(error), EXIT_BROKEN))
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

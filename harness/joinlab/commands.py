@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from joinlab.cli import EXIT_CODES
 from joinlab.errors import UnfitMachine, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def doctor() -> None:
     findings = practice.examine()
     practice.show(findings, Console(highlight=False))
     if not practice.can_run(findings):
-        raise typer.Exit(EXIT_CODES[UnfitMachine])
+        raise typer.Exit(UnfitMachine.exit_code)
 
 
 @app.command()

@@ -9,10 +9,14 @@ LabBroken             a part of the lab itself died or lied: a fault of joinlab 
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class JoinlabError(Exception):
     """Base of everything that joinlab raises, ExpectationFailed aside."""
+
+    # What the command `joinlab` ends with; 2 is also what typer uses for a wrong command line.
+    exit_code: ClassVar[int] = 4
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -23,9 +27,13 @@ class JoinlabError(Exception):
 class UsageError(JoinlabError):
     """What the user wrote is wrong; the text names the file, line or argument and the way out."""
 
+    exit_code = 2
+
 
 class UnfitMachine(JoinlabError):
     """The machine lacks what the lab needs. ``missing`` holds one line each: what is missing, and its cure."""
+
+    exit_code = 3
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
