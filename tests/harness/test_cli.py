@@ -23,6 +23,8 @@ class HeldLab:
     def __init__(self) -> None:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
+            # What a shell starts in the background has it ignored, tests included, and hands that on.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execv(JOINLAB, [JOINLAB, "up", "star", "--runtime", "netns", "--leaves", "2"])
         self.said = b""
         self.read_until(PROMPT)
