@@ -9,7 +9,7 @@ import errno
 import random
 import socket
 
-from multipoint import constants
+from multipoint import constants, kernel
 from multipoint.addresses import is_group
 from multipoint.choices import Choices
 from multipoint.errors import error
@@ -40,10 +40,20 @@ def bind(sock: socket.socket, address: Endpoint, options: Choices, settings: Set
     except OSError as reason:
         if reason.errno == errno.EADDRINUSE and options.reuse_address:
             raise error(constants.WSAEACCES, "whoever has the address does not share it", address=address) from reason
-        raise
-    if not options.exclusive_address:
+        if reason.errno != errno.EADDRINUSE or not _is_only_remembered(sock, address.port):
+            raise
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound = _bind_in_range(sock, address, settings)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, not options.exclusive_address)
     return bound
+
+
+def _is_only_remembered(sock: socket.socket, port: int) -> bool:
+    """Tell whether it is nobody but ended connections that keep a port: they do so on Linux, not on Windows."""
+    if sock.type != socket.SOCK_STREAM:
+        return False
+    states = kernel.tcp_states(port)
+    return bool(states) and states <= kernel.ENDED_STATES
 
 
 def _bind_in_range(sock: socket.socket, address: Endpoint, settings: Settings) -> Endpoint:

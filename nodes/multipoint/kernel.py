@@ -33,6 +33,9 @@ MCAST_LEAVE_GROUP = 45
 MCAST_JOIN_SOURCE_GROUP = 46
 MCAST_LEAVE_SOURCE_GROUP = 47
 MCAST_MSFILTER = 48
+TCP_TABLES = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
+# FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING: no program has them any more, or it has said its last.
+ENDED_STATES = frozenset({4, 5, 6, 9, 11})
 SIOCGIFCONF = 0x8912
 SIOCGIFFLAGS = 0x8913
 IFF_UP = 0x1
@@ -219,6 +222,19 @@ def is_any_up() -> bool:
             if is_up(index):
                 return True
     return False
+
+
+def tcp_states(port: int) -> set[int]:
+    """Return the states, as the kernel numbers them, of the TCP sockets here that listen or talk at a port."""
+    states = set()
+    for table in TCP_TABLES:
+        # The second one is missing where IPv6 is.
+        with contextlib.suppress(FileNotFoundError):
+            for line in table.read_text().splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                if int(local.rpartition(":")[2], 16) == port:
+                    states.add(int(state, 16))
+    return states
 
 
 def source_towards(family: int, host: str, port: int) -> str:

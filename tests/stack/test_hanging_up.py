@@ -8,6 +8,7 @@ import pytest
 from tests.stack.network import Pair, Place, isolated
 from tests.stack.people import (
     PATIENCE_S,
+    ROOT,
     Meanwhile,
     Watcher,
     a_leaf,
@@ -129,3 +130,35 @@ def test_other_ends_leave_nothing_at_the_leaf_either(
         end(pair, root, a_leaf(far))
         assert wait_until_over(pair.right) == set()
         assert wait_until_over(pair.left) == {TIME_WAIT}
+
+
+def a_root_at(stack: Stack, place: Place) -> MultipointSocket:
+    with place:
+        root = stack.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT)
+        root.bind((place.address, PORT))
+        root.listen()
+    return root
+
+
+@pytest.mark.requirement("SK-26", "SK-30")
+@pytest.mark.parametrize("is_exclusive", [False, True])
+@isolated
+def test_root_comes_again_at_its_port_though_its_connections_are_remembered(is_exclusive: bool) -> None:
+    pair = Pair()
+    with pair.left, Stack() as near, pair.right, Stack() as far:
+        for end in (lambda leg, leaf: leaf.close(), lambda leg, leaf: None):
+            root = a_root_at(near, pair.left)
+            with pair.left:
+                accepting = Meanwhile(root.accept)
+            leaf = a_leaf(far)
+            leaf.join(root.local_address)
+            end(accepting.result(), leaf)
+            root.close()
+            assert wait_until_over(pair.left) == {TIME_WAIT}
+        with pair.left, near.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT) as again:
+            again.options.exclusive_address = is_exclusive
+            again.bind((pair.left.address, PORT))
+            again.listen()
+            # A living owner is one all the same.
+            other = near.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT)
+            assert code_of(lambda: other.bind((pair.left.address, PORT))) == c.WSAEADDRINUSE
