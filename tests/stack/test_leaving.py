@@ -39,6 +39,7 @@ CHANNELS = {c.AF_INET: "232.1.2.3", c.AF_INET6: "ff35::1"}
 SOURCE = c.WSA_FLAG_MULTIPOINT_C_LEAF | c.WSA_FLAG_MULTIPOINT_D_ROOT
 # A group that nobody has joined, to see whether the switch floods those.
 NOBODYS = {c.AF_INET: "239.9.9.9", c.AF_INET6: "ff15::909"}
+BETWEEN_HELLOS_S = 0.02
 # So often in a row nothing may come before a port counts as quiet.
 QUIET = 20
 
@@ -159,11 +160,13 @@ class Company(NamedTuple):
 def speak_until_heard(company: Company) -> None:
     """The switch learns of a member a moment after he has joined."""
     deadline = time.monotonic() + PATIENCE_S
-    company.stayer.set_blocking(False)
-    while code_or_none(company.stayer.receive) == c.WSAEWOULDBLOCK:
+    # Not as often as one can: nobody reads at the port meanwhile, and what is to be seen there later must find room.
+    company.stayer.options.receive_timeout_s = BETWEEN_HELLOS_S
+    company.speaker.send(b"hello")
+    while code_or_none(company.stayer.receive) == c.WSAETIMEDOUT:
         assert time.monotonic() < deadline, "nothing is heard"
         company.speaker.send(b"hello")
-    company.stayer.set_blocking(True)
+    company.stayer.options.receive_timeout_s = PATIENCE_S
 
 
 def say(company: Company, words: bytes) -> None:
