@@ -67,9 +67,14 @@ def leftovers(token: str, owner: str) -> list[str]:
 
 def test_marked_processes_are_found() -> None:
     """The control: what is looked for would be seen."""
-    with subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "control"}) as sleeper:
-        assert any(f"process {sleeper.pid}:" in found for found in marked_processes("control"))
-        sleeper.kill()
+    environment = {**os.environ, MARK: "control"}
+    with subprocess.Popen(["cat"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as echo:
+        assert echo.stdin
+        assert echo.stdout
+        # It has its environment once it answers; for a moment before that, /proc shows none.
+        os.write(echo.stdin.fileno(), b"?")
+        assert os.read(echo.stdout.fileno(), 1) == b"?"
+        assert any(f"process {echo.pid}:" in found for found in marked_processes("control"))
     assert not list(marked_processes("control"))
 
 
