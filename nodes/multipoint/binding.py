@@ -30,8 +30,13 @@ def check_local(address: Endpoint, options: Choices) -> None:
         raise error(constants.WSAEACCES, "broadcast needs SO_BROADCAST", address=address)
 
 
-def bind(sock: socket.socket, address: Endpoint, options: Choices, settings: Settings) -> Endpoint:
-    """Bind and return where. Raises WSAEACCES if an owner does not share (SK-30), else OSError."""
+def bind(
+    sock: socket.socket, address: Endpoint, options: Choices, settings: Settings, *, is_ours: bool = False
+) -> Endpoint:
+    """Bind and return where. Raises WSAEACCES if an owner does not share (SK-30), else OSError.
+
+    ``is_ours``: a socket of the stack holds the port, which then is not up for a new owner.
+    """
     check_local(address, options)
     if options.reuse_address and not options.exclusive_address:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -40,7 +45,7 @@ def bind(sock: socket.socket, address: Endpoint, options: Choices, settings: Set
     except OSError as reason:
         if reason.errno == errno.EADDRINUSE and options.reuse_address:
             raise error(constants.WSAEACCES, "whoever has the address does not share it", address=address) from reason
-        if reason.errno != errno.EADDRINUSE or not _is_only_remembered(sock, address.port):
+        if reason.errno != errno.EADDRINUSE or is_ours or not _is_only_remembered(sock, address.port):
             raise
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound = _bind_in_range(sock, address, settings)

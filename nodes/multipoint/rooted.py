@@ -84,13 +84,19 @@ class RootedSocket(PartingSocket):
         try:
             sock = kernel.stream_socket(self.family)
             try:
-                self.bound = binding.bind(sock, address, self.options, self.stack.settings)
-            except OSError:
+                is_ours = self._is_reserved(address.port)
+                self.bound = binding.bind(sock, address, self.options, self.stack.settings, is_ours=is_ours)
+            except (OSError, MultipointError):
                 sock.close()
                 raise
         except OSError as reason:
             raise self.translated(reason) from reason
         self._reserved = sock
+
+    def _is_reserved(self, port: int) -> bool:
+        """Tell whether a socket of this stack holds a port and neither listens nor talks: no table shows those."""
+        others = (sock for sock in self.stack.sockets if isinstance(sock, RootedSocket) and sock._reserved)
+        return any(other.bound and other.bound.port == port for other in others)
 
     def bind_if_needed(self) -> None:
         """JL-20: wildcard address, free port."""

@@ -158,7 +158,8 @@ def test_root_comes_again_at_its_port_though_its_connections_are_remembered(is_e
         with pair.left, near.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT) as again:
             again.options.exclusive_address = is_exclusive
             again.bind((pair.left.address, PORT))
-            again.listen()
-            # A living owner is one all the same.
+            # A living owner is one all the same, before it listens too.
             other = near.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT)
+            assert code_of(lambda: other.bind((pair.left.address, PORT))) == c.WSAEADDRINUSE
+            again.listen()
             assert code_of(lambda: other.bind((pair.left.address, PORT))) == c.WSAEADDRINUSE
