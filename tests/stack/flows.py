@@ -5,6 +5,7 @@ from multipoint import winsock as ws
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import objects
 from multipoint.layouts import WSADATA
+from multipoint.sockets import MultipointSocket
 from multipoint.values import Ref, Settings
 
 NOTHING = FLOWSPEC()
@@ -44,6 +45,13 @@ def get_qos(s: int) -> QOS:
 def rate(s: int) -> int:
     """Return the TokenRate of the sending flow in force."""
     return get_qos(s).SendingFlowspec.TokenRate
+
+
+def rates(sock: MultipointSocket) -> tuple[int, int]:
+    """Return the rates of the flows in force; -1 for one that is not specified."""
+    flows = sock.get_qos().SendingFlowspec, sock.get_qos().ReceivingFlowspec
+    sent, received = (-1 if flow == NOTHING else flow.TokenRate for flow in flows)
+    return sent, received
 
 
 def status(qos: QOS) -> int | None:

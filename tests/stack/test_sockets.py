@@ -1,4 +1,4 @@
-"""Making sockets: which one comes, its flags, groups, limits; binding and sharing addresses; names; options."""
+"""Making sockets: which one comes, its flags, groups, limits; what is not offered."""
 
 import fcntl
 import os
@@ -8,57 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.stack.calls import ANYWHERE, GROUP, a_socket, failure, name_of, number, start, switch
 from tests.stack.network import isolated
 from tests.stack.people import CONFERENCE_ROOT, LEAF, ROOT, Meanwhile
 
 from multipoint import constants as c
 from multipoint import winsock as ws
 from multipoint.catalogue import CATALOGUE, Entry
-from multipoint.flow import QOS
-from multipoint.layouts import LINGER, SOCKADDR_IN6, WSABUF, WSADATA, WSAPROTOCOL_INFO
-from multipoint.values import Ref, Settings, sockaddr
+from multipoint.layouts import WSADATA, WSAPROTOCOL_INFO
+from multipoint.values import Ref, sockaddr
 
-GROUP = sockaddr("239.1.2.3", 6000)
-ANYWHERE = sockaddr("127.0.0.1", 0)
 DESCRIPTORS = Path("/proc/self/fd")
 ENTRIES = pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.info().szProtocol)
-
-
-def start(**settings: object) -> None:
-    assert ws.WSAStartup(0x0202, WSADATA(), settings=Settings(**settings)) == 0  # type: ignore[arg-type]
-
-
-def a_socket(flags: int = LEAF, protocol: int = 302, g: int = 0) -> int:
-    s = ws.WSASocket(c.AF_INET, 0, protocol, None, g, flags)
-    assert s != c.INVALID_SOCKET
-    return s
-
-
-def name_of(s: int) -> tuple[str, int]:
-    name = bytearray(16)
-    assert ws.getsockname(s, name, Ref(16)) == 0
-    return ws.address(name)
-
-
-def number(s: int, option: int, level: int = c.SOL_SOCKET) -> int:
-    value, length = bytearray(4), Ref(4)
-    assert ws.getsockopt(s, level, option, value, length) == 0
-    return int.from_bytes(value, "little")
-
-
-def switch(s: int, option: int, value: int = 1) -> None:
-    assert ws.setsockopt(s, c.SOL_SOCKET, option, value.to_bytes(4, "little"), 4) == 0
 
 
 def descriptors() -> set[int]:
     """Return the descriptors of this process that are open."""
     return {int(path.name) for path in DESCRIPTORS.iterdir() if path.exists()}
-
-
-def failure(result: int) -> int:
-    """Return the code of a call that has failed."""
-    assert result in (c.INVALID_SOCKET, c.SOCKET_ERROR)
-    return ws.WSAGetLastError()
 
 
 # Which socket comes
@@ -268,107 +234,7 @@ def test_condition_function_may_name_a_group(g: int, has_group: bool) -> None:
     assert (number(member, c.SO_GROUP_ID) != 0) is has_group
 
 
-# Binding
-
-
-@pytest.mark.requirement("SK-26", "SK-28")
-@pytest.mark.parametrize("protocol", [17, 302])
-@isolated
-def test_names_that_can_not_be_bound(protocol: int) -> None:
-    start()
-    s = a_socket(LEAF, protocol)
-    bind: Callable[..., int] = ws.bind
-    for name, length, code in (
-        (None, 16, c.WSAEFAULT),
-        (ANYWHERE, 15, c.WSAEFAULT),
-        (ANYWHERE.pack()[:8], 16, c.WSAEFAULT),
-        (SOCKADDR_IN6(0, "::1"), 28, c.WSAEFAULT),
-        (GROUP, 16, c.WSAEADDRNOTAVAIL),
-        (sockaddr("192.0.2.1", 0), 16, c.WSAEADDRNOTAVAIL),
-        (sockaddr("255.255.255.255", 5), 16, c.WSAEACCES),
-    ):
-        assert failure(bind(s, name, length)) == code
-    assert ws.bind(s, ANYWHERE, 16) == 0
-    assert failure(ws.bind(s, ANYWHERE, 16)) == c.WSAEINVAL
-    assert failure(ws.bind(a_socket(LEAF, protocol), sockaddr(*name_of(s)), 16)) == c.WSAEADDRINUSE
-
-
-@pytest.mark.requirement("SK-27", "SK-33")
-@pytest.mark.parametrize("protocol", [17, 302])
-@isolated
-def test_port_0_takes_one_from_the_range(protocol: int) -> None:
-    start(first_port=50000, last_port=50003)
-    sockets = [a_socket(LEAF, protocol) for _ in range(4)]
-    for s in sockets:
-        assert ws.bind(s, sockaddr("0.0.0.0", 0), 16) == 0
-    assert {name_of(s)[1] for s in sockets} == {50000, 50001, 50002, 50003}
-    assert {name_of(s)[0] for s in sockets} == {"0.0.0.0"}
-    assert failure(ws.bind(a_socket(LEAF, protocol), sockaddr("0.0.0.0", 0), 16)) == c.WSAEADDRINUSE
-    assert failure(ws.getsockname(sockets[0], bytearray(15), Ref(16))) == c.WSAEFAULT
-    assert failure(ws.getsockname(sockets[0], bytearray(16), Ref(15))) == c.WSAEFAULT
-    default = Settings()
-    assert (default.first_port, default.last_port) == (49152, 65535)
-
-
-SHARING = [
-    # options of the first, of the second, what the second bind gives
-    ((), (), c.WSAEADDRINUSE),
-    ((c.SO_REUSEADDR,), (), c.WSAEADDRINUSE),
-    ((), (c.SO_REUSEADDR,), 0),
-    ((c.SO_REUSEADDR,), (c.SO_REUSEADDR,), 0),
-    ((c.SO_EXCLUSIVEADDRUSE,), (c.SO_REUSEADDR,), c.WSAEACCES),
-    ((c.SO_EXCLUSIVEADDRUSE,), (), c.WSAEADDRINUSE),
-    ((), (c.SO_EXCLUSIVEADDRUSE,), c.WSAEADDRINUSE),
-]
-
-
-@pytest.mark.requirement("SK-29", "SK-30", "JL-23", "DI-16", "DI-17")
-@pytest.mark.parametrize("protocol", [17, 302])
-@pytest.mark.parametrize(("first", "second", "code"), SHARING)
-@isolated
-def test_who_may_share_an_address(protocol: int, first: tuple[int, ...], second: tuple[int, ...], code: int) -> None:
-    start()
-    owner, other = a_socket(LEAF, protocol), a_socket(LEAF, protocol)
-    for s, options in ((owner, first), (other, second)):
-        for option in options:
-            switch(s, option)
-    assert ws.bind(owner, ANYWHERE, 16) == 0
-    # Too late to change anything: the owner's mind is made up.
-    switch(owner, c.SO_EXCLUSIVEADDRUSE, int(c.SO_EXCLUSIVEADDRUSE not in first))
-    result = ws.bind(other, sockaddr(*name_of(owner)), 16)
-    assert (failure(result) if code else result) == code
-
-
-@pytest.mark.requirement("SK-32", "AC-08", "AC-02")
-@isolated
-def test_shared_address_is_committed_by_listen() -> None:
-    start()
-    first, second = a_socket(ROOT), a_socket(ROOT)
-    switch(second, c.SO_REUSEADDR)
-    assert failure(ws.listen(first, 5)) == c.WSAEINVAL
-    assert ws.bind(first, sockaddr("0.0.0.0", 0), 16) == 0
-    assert ws.bind(second, sockaddr("0.0.0.0", name_of(first)[1]), 16) == 0
-    assert ws.listen(first, 5) == 0
-    assert failure(ws.listen(second, 5)) == c.WSAEADDRINUSE
-    assert number(second, c.SO_ACCEPTCONN) == 0
-    assert ws.closesocket(first) == ws.listen(second, 5) == 0
-
-
-@pytest.mark.requirement("SK-32", "JL-20", "JL-23", "JL-21")
-@isolated
-def test_taken_port_shows_in_the_join_that_binds() -> None:
-    start()
-    owner, joiner = a_socket(LEAF, 17), a_socket(LEAF, 17)
-    switch(owner, c.SO_EXCLUSIVEADDRUSE)
-    assert ws.bind(owner, sockaddr("0.0.0.0", 6000), 16) == 0
-    for share in (0, 1):
-        switch(joiner, c.SO_REUSEADDR, share)
-        code = failure(ws.WSAJoinLeaf(joiner, GROUP, 16, None, None, None, None, c.JL_BOTH))
-        assert code == c.WSAEADDRINUSE
-    assert failure(ws.getsockname(joiner, bytearray(16), Ref(16))) == c.WSAEINVAL
-
-
-# Names, options, what is not offered
+# What is not offered
 
 
 @pytest.mark.requirement("SK-25")
@@ -381,76 +247,6 @@ def test_sockets_are_not_duplicated(protocol: int) -> None:
     assert failure(duplicate(s, os.getpid(), WSAPROTOCOL_INFO())) == c.WSAEOPNOTSUPP
     assert failure(duplicate(s, os.getpid(), None)) == c.WSAEFAULT
     assert failure(duplicate(9, os.getpid(), None)) == c.WSAENOTSOCK
-
-
-@pytest.mark.requirement("SK-38", "SK-39")
-@isolated
-def test_options_that_are_kept() -> None:
-    start()
-    root = a_socket(ROOT)
-    linger = bytearray(4)
-    assert ws.getsockopt(root, c.SOL_SOCKET, c.SO_LINGER, linger, Ref(4)) == 0
-    assert LINGER.unpack(linger) == LINGER(0, 0)
-    assert number(root, c.SO_DONTLINGER) == 1
-    assert ws.setsockopt(root, c.SOL_SOCKET, c.SO_LINGER, LINGER(1, 7).pack(), 4) == 0
-    assert number(root, c.SO_DONTLINGER) == 0
-    switch(root, c.SO_DONTLINGER)
-    assert ws.getsockopt(root, c.SOL_SOCKET, c.SO_LINGER, linger, Ref(4)) == 0
-    assert LINGER.unpack(linger) == LINGER(0, 7)
-    assert number(root, c.SO_CONDITIONAL_ACCEPT) == 0
-    switch(root, c.SO_CONDITIONAL_ACCEPT)
-    assert number(root, c.SO_CONDITIONAL_ACCEPT) == 1
-    assert ws.bind(root, ANYWHERE, 16) == ws.listen(root, 5) == 0
-    assert number(root, c.SO_ACCEPTCONN) == 1
-    assert failure(ws.setsockopt(root, c.SOL_SOCKET, c.SO_CONDITIONAL_ACCEPT, bytes(4), 4)) == c.WSAEINVAL
-
-
-@pytest.mark.requirement("SK-24", "SK-34", "QS-08")
-@pytest.mark.parametrize("protocol", [17, 301, 302, 303])
-@isolated
-def test_connecting_chooses_whom_a_plain_socket_talks_to(protocol: int) -> None:
-    start()
-    s, peer = a_socket(LEAF, protocol), ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
-    assert ws.bind(peer, ANYWHERE, 16) == 0
-    name = sockaddr(*name_of(peer))
-    if protocol >= 302:
-        assert failure(ws.connect(s, name, 16)) == c.WSAEOPNOTSUPP
-        assert failure(ws.WSAConnect(s, name, 16, None, None, None, None)) == c.WSAEOPNOTSUPP
-        return
-    assert failure(ws.WSAConnect(s, name, 16, None, None, None, QOS())) == c.WSAEINVAL
-    assert ws.WSAConnect(s, name, 16, WSABUF(1, b"x"), None, None, None) == 0
-    found = bytearray(16)
-    assert ws.getpeername(s, found, Ref(16)) == 0
-    assert ws.address(found) == name_of(peer)
-    assert ws.send(s, b"hello", 5, 0) == 5
-    assert ws.recvfrom(peer, bytearray(9), 9, 0, found, Ref(16)) == 5
-    assert ws.address(found)[1] == name_of(s)[1]
-
-
-@pytest.mark.requirement("SK-35", "SK-26")
-@isolated
-def test_options_that_the_kernel_carries_out() -> None:
-    start()
-    s, peer = a_socket(LEAF, 17), ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
-    assert ws.bind(peer, sockaddr("0.0.0.0", 6000), 16) == 0
-    everybody = sockaddr("127.255.255.255", 6000)
-    assert failure(ws.sendto(s, b"all", 3, 0, everybody, 16)) == c.WSAEACCES
-    switch(s, c.SO_BROADCAST)
-    assert number(s, c.SO_BROADCAST) == 1
-    assert ws.sendto(s, b"all", 3, 0, everybody, 16) == 3
-    assert ws.recv(peer, bytearray(9), 9, 0) == 3
-    for option in (c.SO_RCVBUF, c.SO_SNDBUF):
-        switch(s, option, 30_000)
-        assert number(s, option) == 30_000
-    # So small a buffer holds few messages.
-    switch(peer, c.SO_RCVBUF, 1)
-    assert ws.ioctlsocket(peer, c.FIONBIO, Ref(1)) == 0
-    for _ in range(100):
-        assert ws.sendto(s, bytes(1000), 1000, 0, sockaddr("127.0.0.1", 6000), 16) == 1000
-    received = 0
-    while ws.recv(peer, bytearray(1000), 1000, 0) == 1000:
-        received += 1
-    assert received < 100
 
 
 @pytest.mark.requirement("SK-23")
