@@ -66,7 +66,7 @@ def _signal(handle: int) -> Signal:
 def WSAEnumNetworkEvents(s: int, hEventObject: int | None, lpNetworkEvents: WSANETWORKEVENTS) -> int:
     """Store the events recorded for the socket and clear them; reset the event object, if one is given."""
     sock = process.sockets.get(s)
-    if not isinstance(lpNetworkEvents, WSANETWORKEVENTS):
+    if not isinstance(lpNetworkEvents, WSANETWORKEVENTS) or not _has_room(lpNetworkEvents.iErrorCode):
         raise pointers.bad_pointer("lpNetworkEvents")
     events = sock.enumerate_events(_signal(hEventObject) if hEventObject else None)
     lpNetworkEvents.lNetworkEvents = 0
@@ -81,12 +81,13 @@ def WSAWaitForMultipleEvents(
     cEvents: int, lphEvents: Sequence[int], fWaitAll: bool, dwTimeout: int, fAlertable: bool
 ) -> int:
     """Wait until one, or all, of up to 64 event objects are signalled, or, alertable, completion routines have run."""
-    handles = list(lphEvents[:cEvents])
-    if not 1 <= cEvents <= WSA_MAXIMUM_WAIT_EVENTS or len(handles) < cEvents:
+    if not isinstance(lphEvents, Sequence):
+        raise pointers.bad_pointer("lphEvents")
+    if not 1 <= cEvents <= min(WSA_MAXIMUM_WAIT_EVENTS, len(lphEvents)):
         raise error(constants.WSA_INVALID_PARAMETER, "1 to 64 event objects", count=cEvents)
-    if fWaitAll and len(set(handles)) < len(handles):
+    signals = [process.events.get(handle) for handle in lphEvents[:cEvents]]
+    if fWaitAll and len(set(signals)) < len(signals):
         raise error(constants.WSA_INVALID_PARAMETER, "an event object comes twice")
-    signals = [process.events.get(handle) for handle in handles]
     timeout_s = None if dwTimeout == WSA_INFINITE else dwTimeout / 1000
     answer = wait_for(timeout_s, lambda: _alert(fAlertable) or _signalled(signals, fWaitAll))
     if answer is None:
@@ -94,6 +95,10 @@ def WSAWaitForMultipleEvents(
     if answer == WSA_WAIT_IO_COMPLETION:
         threads.current().run_routines()
     return answer
+
+
+def _has_room(codes: object) -> bool:
+    return isinstance(codes, list) and len(codes) >= constants.FD_MAX_EVENTS
 
 
 def _alert(is_alertable: bool) -> int | None:

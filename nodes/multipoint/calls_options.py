@@ -23,7 +23,8 @@ def setsockopt(s: int, level: int, optname: int, optval: Readable, optlen: int) 
 def getsockopt(s: int, level: int, optname: int, optval: bytearray, optlen: Ref[int]) -> int:
     """Store an option's value."""
     value = sockopts.get_option(process.sockets.get(s), level, optname)
-    if not isinstance(optlen, Ref) or not isinstance(optval, bytearray) or min(optlen.value, len(optval)) < len(value):
+    room = pointers.reference(optlen, "optlen").value
+    if not isinstance(optval, bytearray) or min(room, len(optval)) < len(value):
         raise pointers.bad_pointer("optval or optlen")
     optval[: len(value)] = value
     optlen.value = len(value)
@@ -34,9 +35,10 @@ def getsockopt(s: int, level: int, optname: int, optval: bytearray, optlen: Ref[
 def ioctlsocket(s: int, cmd: int, argp: Ref[int]) -> int:
     """FIONBIO, FIONREAD, SIOCATMARK."""
     sock = process.sockets.get(s)
-    if not isinstance(argp, Ref) or not isinstance(argp.value, int):
+    given = pointers.reference(argp, "argp").value & 0xFFFFFFFF
+    answer = ioctls.control(sock, cmd, given.to_bytes(ioctls.LONG, "little"))
+    if len(answer) > ioctls.LONG:
         raise pointers.bad_pointer("argp")
-    answer = ioctls.control(sock, cmd, (argp.value & 0xFFFFFFFF).to_bytes(4, "little"))
     if answer:
         argp.value = int.from_bytes(answer, "little")
     return 0
@@ -56,16 +58,15 @@ def WSAIoctl(
 ) -> int:
     """Carry out an ioctl; overlapped, its outcome is told as that of any operation (IO-06)."""
     sock = process.sockets.get(s)
-    if not isinstance(lpcbBytesReturned, Ref):
-        raise pointers.bad_pointer("lpcbBytesReturned")
+    count = pointers.reference(lpcbBytesReturned, "lpcbBytesReturned")
     given = bytes(pointers.read_memory(lpvInBuffer, cbInBuffer))
     operation = begin(sock, lpOverlapped, lpCompletionRoutine)
     with operation.failing() if operation else contextlib.nullcontext():
         if operation and dwIoControlCode in changeioctls.CODES:
             changeioctls.begin(dwIoControlCode, sock, given, operation.finish)
-        _control(sock, dwIoControlCode, given, lpvOutBuffer, cbOutBuffer, lpcbBytesReturned)
+        _control(sock, dwIoControlCode, given, lpvOutBuffer, cbOutBuffer, count)
     if operation:
-        operation.finish(0, lpcbBytesReturned.value)
+        operation.finish(0, count.value)
     return 0
 
 

@@ -30,7 +30,7 @@ def WSASend(
     """Send several buffers as one message (DP-38); overlapped, it may be pending (DP-36)."""
     sock = process.sockets.get(s)
     message = _gather(lpBuffers, dwBufferCount)
-    return _send(sock, message, None, dwFlags, lpNumberOfBytesSent, begin(sock, lpOverlapped, lpCompletionRoutine))
+    return _send(sock, message, None, dwFlags, lpNumberOfBytesSent, (lpOverlapped, lpCompletionRoutine))
 
 
 @call(SOCKET_ERROR)
@@ -49,7 +49,7 @@ def WSASendTo(
     sock = process.sockets.get(s)
     to = None if lpTo is None else name_of(sock, lpTo, iTolen)
     message = _gather(lpBuffers, dwBufferCount)
-    return _send(sock, message, to, dwFlags, lpNumberOfBytesSent, begin(sock, lpOverlapped, lpCompletionRoutine))
+    return _send(sock, message, to, dwFlags, lpNumberOfBytesSent, (lpOverlapped, lpCompletionRoutine))
 
 
 @call(SOCKET_ERROR)
@@ -65,8 +65,8 @@ def WSARecv(
     """Scatter one message over several buffers; WSAEDISCON after the orderly end of a session (CL-12)."""
     sock = process.sockets.get(s)
     rooms = _rooms(lpBuffers, dwBufferCount)
-    operation = begin(sock, lpOverlapped, lpCompletionRoutine)
-    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, operation, lambda _: None)
+    overlapped = lpOverlapped, lpCompletionRoutine
+    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, overlapped, lambda _: None)
 
 
 @call(SOCKET_ERROR)
@@ -90,8 +90,7 @@ def WSARecvFrom(
         if lpFrom is not None:
             pointers.store_name(sender, lpFrom, lpFromlen)
 
-    operation = begin(sock, lpOverlapped, lpCompletionRoutine)
-    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, operation, store)
+    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, (lpOverlapped, lpCompletionRoutine), store)
 
 
 @call(False)
@@ -102,8 +101,8 @@ def WSAGetOverlappedResult(
     process.sockets.get(s)
     if not isinstance(lpOverlapped, WSAOVERLAPPED):
         raise pointers.bad_pointer("lpOverlapped")
-    if not isinstance(lpcbTransfer, Ref) or not isinstance(lpdwFlags, Ref):
-        raise pointers.bad_pointer("lpcbTransfer or lpdwFlags")
+    pointers.reference(lpcbTransfer, "lpcbTransfer")
+    pointers.reference(lpdwFlags, "lpdwFlags")
     if lpOverlapped.is_pending and not fWait:
         raise error(constants.WSA_IO_INCOMPLETE, "it is still pending")
     wait_for_end(lpOverlapped)
@@ -129,9 +128,12 @@ def _send(
     to: Endpoint | None,
     flags: int,
     count: Ref[int] | None,
-    operation: Operation | None,
+    overlapped: tuple[object, object],
 ) -> int:
     check_send_flags(flags)
+    pointers.optional_reference(count, "lpNumberOfBytesSent")
+    # Last, for from here on the operation is pending.
+    operation = begin(sock, *overlapped)
     if operation is None:
         sent = sock.send(message, to)
     else:
@@ -156,16 +158,17 @@ def _receive(
     sock: MultipointSocket,
     rooms: list[memoryview],
     count: Ref[int] | None,
-    flags: object,
-    operation: Operation | None,
+    lpFlags: object,
+    overlapped: tuple[object, object],
     store: Callable[[Endpoint], None],
 ) -> int:
-    if not isinstance(flags, Ref):
-        raise pointers.bad_pointer("lpFlags")
+    pointers.optional_reference(count, "lpNumberOfBytesRecvd")
+    flags = pointers.reference(lpFlags, "lpFlags").value
+    operation = begin(sock, *overlapped)
     if operation is None:
-        size = _scatter(lambda: sock.receive(sum(map(len, rooms)), flags.value), rooms, store)
+        size = _scatter(lambda: sock.receive(sum(map(len, rooms)), flags), rooms, store)
     else:
-        size = _begin_receive(sock, rooms, flags.value, operation, store)
+        size = _begin_receive(sock, rooms, flags, operation, store)
     if count is not None:
         count.value = size
     return 0

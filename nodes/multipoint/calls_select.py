@@ -71,13 +71,15 @@ def _sockets(set: object) -> list[MultipointSocket]:
         return []
     if not isinstance(set, fd_set):
         raise pointers.bad_pointer("fd_set")
+    if not isinstance(set.fd_array, list):
+        raise pointers.bad_pointer("fd_array")
     return [process.sockets.get(s) for s in set.fd_array]
 
 
 def _seconds(timeout: object) -> float | None:
     if timeout is None:
         return None
-    if not isinstance(timeout, TIMEVAL):
+    if not (isinstance(timeout, TIMEVAL) and isinstance(timeout.tv_sec, int) and isinstance(timeout.tv_usec, int)):
         raise pointers.bad_pointer("timeout")
     if timeout.tv_sec < 0 or not 0 <= timeout.tv_usec < 1_000_000:
         raise error(constants.WSAEINVAL, "no such time", timeout=timeout)

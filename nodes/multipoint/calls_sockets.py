@@ -110,7 +110,9 @@ def WSAConnect(
     if lpGQOS is not None:
         raise error(constants.WSAEINVAL, "lpGQOS is reserved")
     sock = process.sockets.get(s)
-    sock.connect(name_of(sock, name, namelen))
+    to = name_of(sock, name, namelen)
+    pointers.check_result_buffer(lpCalleeData)
+    sock.connect(to)
     pointers.store_result(lpCalleeData, b"")
     return 0
 
@@ -171,11 +173,19 @@ def _condition(function: ConditionFunction, callback_data: object) -> Condition:
         answer = WSABUF(caller.capacity, bytearray(caller.capacity))
         group = Ref(0)
         action = function(caller_id, data, caller.qos, None, callee_id, answer, group, callback_data)
-        # AC-22: whatever length the function leaves; more than there is room for is refused by the socket.
-        given = bytes(answer.buf or b"")[: answer.len].ljust(answer.len, b"\0")
-        return Verdict(action, given, caller.qos, group.value if isinstance(group.value, int) else 0)
+        pointers.read_qos(caller.qos)
+        return Verdict(
+            action, _given(answer, caller.capacity), caller.qos, group.value if isinstance(group.value, int) else 0
+        )
 
     return decide
+
+
+def _given(answer: WSABUF, capacity: int) -> bytes:
+    """AC-22: whatever length the function leaves; more than there is room for, or no length, the socket refuses."""
+    length = answer.len if isinstance(answer.len, int) and 0 <= answer.len <= capacity else capacity + 1
+    pointers.read_memory(answer.buf, 0)
+    return bytes(answer.buf or b"")[:length].ljust(length, b"\0")
 
 
 def _buffer(data: bytes) -> WSABUF:

@@ -59,8 +59,7 @@ def WSAEnumProtocols(
     lpiProtocols: Sequence[int] | None, lpProtocolBuffer: bytearray | None, lpdwBufferLength: Ref[int]
 ) -> int:
     """Write the catalogue's entries into the buffer; return their number (SU-14 to SU-16)."""
-    if not isinstance(lpdwBufferLength, Ref):
-        raise pointers.bad_pointer("lpdwBufferLength")
+    pointers.reference(lpdwBufferLength, "lpdwBufferLength")
     if not isinstance(lpProtocolBuffer, bytearray | memoryview | None):
         raise pointers.bad_pointer("lpProtocolBuffer")
     if not isinstance(lpiProtocols, Sequence | None):

@@ -3,6 +3,8 @@
 A None, a wrong type or too little room is a bad pointer: WSAEFAULT (SK-23, D-21). May not know: sockets.
 """
 
+import struct
+
 from multipoint import constants
 from multipoint.errors import DecodingError, MultipointError, error
 from multipoint.flow import QOS
@@ -10,6 +12,8 @@ from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSABUF
 from multipoint.values import Ref, SockAddr, endpoint, sockaddr
 from multipoint.wire import Endpoint
 
+# What becomes of a structure's field that holds what the structure has no place for.
+MISFITS = (struct.error, ValueError, TypeError, AttributeError, OverflowError)
 SIZES = {constants.AF_INET: SOCKADDR_IN.size, constants.AF_INET6: SOCKADDR_IN6.size}
 LAYOUTS: dict[int, type[SockAddr]] = {constants.AF_INET: SOCKADDR_IN, constants.AF_INET6: SOCKADDR_IN6}
 
@@ -49,22 +53,28 @@ def read_sources(name: object, namelen: object, family: int) -> tuple[str, ...]:
 def store_name(address: Endpoint, name: object, namelen: object) -> None:
     """Write an address; the length comes back as its size. WSAEFAULT if there is not so much room."""
     data = sockaddr(*address).pack()
-    if not isinstance(name, bytearray) or not isinstance(namelen, Ref):
-        raise bad_pointer("name or namelen")
-    if min(namelen.value, len(name)) < len(data):
-        raise error(constants.WSAEFAULT, "no room for an address", room=namelen.value)
-    name[: len(data)] = data
-    namelen.value = len(data)
+    room, length = _room(name, namelen, len(data))
+    room[: len(data)] = data
+    length.value = len(data)
 
 
 def check_room(name: object, namelen: object, family: int) -> None:
     """Raise WSAEFAULT if ``store_name`` would; both None is fine."""
     if name is None and namelen is None:
         return
-    if not isinstance(name, bytearray) or not isinstance(namelen, Ref):
-        raise bad_pointer("name or namelen")
-    if min(namelen.value, len(name)) < SIZES[family]:
-        raise error(constants.WSAEFAULT, "no room for an address", room=namelen.value)
+    _room(name, namelen, SIZES[family])
+
+
+def reference(ref: object, what: str) -> Ref[int]:
+    """Return a reference to a number."""
+    if not isinstance(ref, Ref) or not isinstance(ref.value, int):
+        raise bad_pointer(what)
+    return ref
+
+
+def optional_reference(ref: object, what: str) -> Ref[int] | None:
+    """Return a reference to a number, None for NULL."""
+    return None if ref is None else reference(ref, what)
 
 
 def read_memory(memory: object, length: object) -> memoryview:
@@ -73,9 +83,20 @@ def read_memory(memory: object, length: object) -> memoryview:
         raise bad_pointer("buf")
     if memory is None:
         return memoryview(b"")
+    if isinstance(memory, memoryview):
+        memory = _octets(memory)
     if not isinstance(memory, bytes | bytearray | memoryview) or len(memory) < length:
         raise bad_pointer("buf")
     return memoryview(memory)[:length]
+
+
+def _octets(view: memoryview) -> memoryview:
+    """Return memory counted in bytes, whatever the program counts it in."""
+    try:
+        return view if view.format == "B" and view.contiguous else view.cast("B")
+    except (TypeError, ValueError) as reason:
+        # With gaps, or released.
+        raise error(constants.WSAEFAULT, str(reason)) from reason
 
 
 def write_memory(memory: object, length: object) -> memoryview:
@@ -118,8 +139,7 @@ def read_qos(qos: object) -> QOS | None:
     if qos is None:
         return None
     if isinstance(qos, QOS):
-        read_memory(qos.ProviderSpecific.buf, qos.ProviderSpecific.len)
-        return qos
+        return _checked_qos(qos)
     if isinstance(qos, bytes | bytearray | memoryview):
         try:
             return QOS.unpack(qos)
@@ -128,11 +148,29 @@ def read_qos(qos: object) -> QOS | None:
     raise bad_pointer("QOS")
 
 
+def _checked_qos(qos: QOS) -> QOS:
+    read_buffer(qos.ProviderSpecific)
+    try:
+        qos.pack()
+    except MISFITS as reason:
+        raise error(constants.WSAEFAULT, str(reason)) from reason
+    return qos
+
+
+def _room(name: object, namelen: object, size: int) -> tuple[bytearray, Ref[int]]:
+    if not isinstance(name, bytearray):
+        raise bad_pointer("name")
+    length = reference(namelen, "namelen")
+    if min(length.value, len(name)) < size:
+        raise error(constants.WSAEFAULT, "no room for an address", room=length.value)
+    return name, length
+
+
 def _packed(name: object) -> bytes:
     try:
         if isinstance(name, SOCKADDR_IN | SOCKADDR_IN6):
             return name.pack()
-    except (ValueError, TypeError, OverflowError) as reason:
+    except MISFITS as reason:
         raise error(constants.WSAEFAULT, str(reason)) from reason
     if not isinstance(name, bytes | bytearray | memoryview):
         raise bad_pointer("name")
