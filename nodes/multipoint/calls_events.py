@@ -1,6 +1,7 @@
 """Winsock-shaped: event objects and network events. May not know: when events are recorded."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from multipoint import constants, pointers, threads
 from multipoint.calling import call, process
@@ -16,6 +17,7 @@ from multipoint.constants import (
 from multipoint.errors import MultipointError, error
 from multipoint.layouts import WSANETWORKEVENTS
 from multipoint.signals import Signal, all_set, first_set, wait_for
+from multipoint.stack import Stack
 
 
 @call(WSA_INVALID_EVENT)
@@ -89,7 +91,7 @@ def WSAWaitForMultipleEvents(
     if fWaitAll and len(set(signals)) < len(signals):
         raise error(constants.WSA_INVALID_PARAMETER, "an event object comes twice")
     timeout_s = None if dwTimeout == WSA_INFINITE else dwTimeout / 1000
-    answer = wait_for(timeout_s, lambda: _alert(fAlertable) or _signalled(signals, fWaitAll))
+    answer = wait_for(timeout_s, partial(_look, process.stack, signals, fWaitAll, fAlertable))
     if answer is None:
         return WSA_WAIT_TIMEOUT
     if answer == WSA_WAIT_IO_COMPLETION:
@@ -99,6 +101,13 @@ def WSAWaitForMultipleEvents(
 
 def _has_room(codes: object) -> bool:
     return isinstance(codes, list) and len(codes) >= constants.FD_MAX_EVENTS
+
+
+def _look(stack: Stack, signals: Sequence[Signal], wants_all: bool, is_alertable: bool) -> int | None:
+    """Return what a wait ends with, None if it goes on. Raises WSANOTINITIALISED after the last WSACleanup (SU-09)."""
+    stack.check_running()
+    alert = _alert(is_alertable)
+    return _signalled(signals, wants_all) if alert is None else alert
 
 
 def _alert(is_alertable: bool) -> int | None:

@@ -119,7 +119,8 @@ def begin(sock: MultipointSocket, overlapped: object, routine: object) -> Operat
     if not isinstance(overlapped, WSAOVERLAPPED) or not (routine is None or callable(routine)):
         raise pointers.bad_pointer("lpOverlapped or lpCompletionRoutine")
     signal = process.events.get(overlapped.hEvent) if overlapped.hEvent and routine is None else None
-    return Operation(overlapped, signal, routine)
+    # SU-09: the last WSACleanup aborts it without a word.
+    return Operation(overlapped, signal, routine, lambda: not sock.stack.is_closed)
 
 
 def _send(

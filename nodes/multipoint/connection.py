@@ -54,6 +54,7 @@ class Connection:
         link.introduce(stack.settings.key, stack.random_bytes(NONCE_SIZE))
         link.blame = stack.count
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stack.connections.add(self)
         self.local = as_endpoint(sock.getsockname())
 
     @property
@@ -88,6 +89,11 @@ class Connection:
     def mute(self) -> None:
         """Tell nobody what comes of the link from now on, not even what has been heard already."""
         self.on_event = lambda _: None
+
+    def cut(self) -> None:
+        """Be closed, whatever is still to be said or heard: the stack ends."""
+        self.mute()
+        self._close()
 
     def resume(self) -> None:
         """Read on."""
@@ -184,6 +190,7 @@ class Connection:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
         self._sock.close()
         self._sock = None
+        self._stack.connections.discard(self)
         self.on_end()
 
     def _arm(self) -> None:

@@ -50,8 +50,11 @@ class Table(Generic[T]):
         return value
 
     def remove(self, handle: int) -> None:
-        """Forget a handle."""
-        del self._handles[self._values.pop(handle)]
+        """Forget a handle, if nobody has done so meanwhile."""
+        with self._lock:
+            value = self._values.pop(handle, None)
+            if value is not None:
+                del self._handles[value]
 
     def lose(self) -> None:
         """Be empty in a forked child, where the lock may be held by nobody who is there."""
@@ -60,8 +63,9 @@ class Table(Generic[T]):
 
     def clear(self) -> None:
         """Forget all handles."""
-        self._values.clear()
-        self._handles.clear()
+        with self._lock:
+            self._values.clear()
+            self._handles.clear()
 
 
 class Process:
@@ -90,9 +94,11 @@ class Process:
     @property
     def stack(self) -> Stack:
         """The started stack. Raises WSANOTINITIALISED (SU-06)."""
-        if self._stack is None:
+        # Looked at once: another thread may end it meanwhile.
+        stack = self._stack
+        if stack is None:
             raise error(constants.WSANOTINITIALISED, "WSAStartup comes first")
-        return self._stack
+        return stack
 
     @property
     def is_started(self) -> bool:
@@ -119,8 +125,9 @@ class Process:
             if self._starts:
                 return
             self._stack = None
-        stack.close()
-        self.sockets.clear()
+            # With the lock: who starts anew must not lose his sockets to this end.
+            stack.close()
+            self.sockets.clear()
 
     @property
     def last_error(self) -> int:

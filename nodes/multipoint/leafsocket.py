@@ -131,12 +131,20 @@ class LeafSocket(LeafFlowSocket):
     def _withdraw(self) -> None:
         """Take back the question: the blocking call was cancelled, the leaf may ask again (JL-73)."""
         assert self._connection
-        connection, self._connection, self._request = self._connection, None, None
+        connection, self._connection = self._connection, None
         connection.mute()
         connection.link.close(time.monotonic())
         connection.pump()
         self._failed = connection
         self._core.failed()
+        self.end_override(constants.WSAEINTR)
+        self._answer_nothing()
+
+    def _answer_nothing(self) -> None:
+        """A join ends without an outcome: what the program gave room for stays empty (JL-61)."""
+        request, self._request = self._request, None
+        if request:
+            request.deliver(b"")
 
     def _finish_join(self, code: int, callee_data: bytes = b"") -> None:
         request, self._request = self._request, None
@@ -345,6 +353,7 @@ class LeafSocket(LeafFlowSocket):
 
     def _end(self, *, is_abortive: bool) -> None:
         now = time.monotonic()
+        self._answer_nothing()
         self.parting = (*self._connections.values(), *([self._connection] if self._connection else []))
         self._connections.clear()
         for connection in self.parting:

@@ -37,8 +37,16 @@ CompletionRoutine: TypeAlias = Callable[[int, int, WSAOVERLAPPED, int], None]
 class Operation:
     """One operation, from the call to its end; the routine runs in the thread that called, while it waits alertably."""
 
-    def __init__(self, overlapped: WSAOVERLAPPED, signal: Signal | None, routine: CompletionRoutine | None) -> None:
+    def __init__(
+        self,
+        overlapped: WSAOVERLAPPED,
+        signal: Signal | None,
+        routine: CompletionRoutine | None,
+        is_told: Callable[[], bool],
+    ) -> None:
+        """``is_told``: whether the event object and the routine may tell of the end."""
         self._overlapped = overlapped
+        self._is_told = is_told
         self._signal = signal
         self._routine = routine
         self._thread = threads.current()
@@ -48,13 +56,17 @@ class Operation:
 
     def finish(self, code: int, count: int = 0) -> None:
         """Note the outcome, and tell of it: by the routine if there is one, else by the event object."""
+        self._overlapped.InternalHigh, self._overlapped.Internal = count, code
+        if self._is_told():
+            self._tell(code, count)
+        announce()
+
+    def _tell(self, code: int, count: int) -> None:
         overlapped, routine = self._overlapped, self._routine
-        overlapped.InternalHigh, overlapped.Internal = count, code
         if routine:
             self._thread.post(lambda: routine(code, count, overlapped, overlapped.Flags))
         elif self._signal:
             self._signal.set()
-        announce()
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:

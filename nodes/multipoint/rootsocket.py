@@ -123,8 +123,10 @@ class RootSocket(RootFlowSocket):
         """Take back the invitation: its leg was closed (JL-39, JL-40)."""
         link = self._link_of(leg)
         if link and link is self._core.inviting:
+            assert self._joining
             link.close(time.monotonic())
             self._core.failed(link)
+            self._joining[1].deliver(b"")
             self._joining = None
             self.end_override(constants.WSAECONNABORTED)
             self._legs.pop(link)
@@ -329,8 +331,9 @@ class RootSocket(RootFlowSocket):
         now = time.monotonic()
         self.release_flows()
         joining, self._joining = self._joining, None
-        if joining and not is_abortive:
+        if joining:
             # JL-41, D-16: the descriptor was given out already, so it learns of the end.
+            joining[1].deliver(b"")
             joining[0].failed(constants.WSAECONNABORTED)
             joining[0].note_end(constants.WSAECONNABORTED)
         waiting, legs = list(self._connections.values()), list(self._legs.values())

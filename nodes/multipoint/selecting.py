@@ -26,6 +26,9 @@ def select(stack: Stack, reads: Sockets, writes: Sockets, timeout_s: float | Non
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with _watching(stack, {*reads, *writes}) as waker:
         wait = Wait(lambda: os.eventfd_write(waker, 1))
+        with stack.lock:
+            for sock in (*reads, *writes):
+                sock.check_open()
         while True:
             ready = _look(stack, reads, writes)
             left = None if deadline is None else deadline - time.monotonic()
@@ -39,7 +42,8 @@ def select(stack: Stack, reads: Sockets, writes: Sockets, timeout_s: float | Non
 def _look(stack: Stack, reads: Sockets, writes: Sockets) -> tuple[list[int], list[int]]:
     with stack.lock:
         for sock in (*reads, *writes):
-            sock.check_open()
+            if sock.is_closed:
+                raise sock.closed_elsewhere()
         return (
             [at for at, sock in enumerate(reads) if sock.may_receive],
             [at for at, sock in enumerate(writes) if sock.may_send],

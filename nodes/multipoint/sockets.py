@@ -85,11 +85,15 @@ class MultipointSocket(OptionSocket):
                 self.break_off()
                 return
             self.is_closed = True
-            self.memory.forget()
             self.release_flows()
-            self.cancel_pending()
             self._end(is_abortive=True)
             self.wake()
+
+    def fall_silent(self) -> None:
+        """Tell the program nothing any more, and end what is pending: the stack ends (SU-09, SU-10)."""
+        self.memory.forget()
+        self.signal = self.post = None
+        self.cancel_pending()
 
     def cancel_pending(self) -> None:
         """End overlapped operations that wait (CL-24, SU-10)."""

@@ -13,6 +13,7 @@ from multipoint import catalogue, constants, forks
 from multipoint.admission import Admission, is_promise
 from multipoint.catalogue import Entry
 from multipoint.changes import Changes
+from multipoint.connection import Connection
 from multipoint.counters import Cause, Counters
 from multipoint.dialects import DIALECTS
 from multipoint.errors import error, from_kernel
@@ -26,6 +27,7 @@ from multipoint.link import Patience
 from multipoint.plain import PlainSocket
 from multipoint.reactor import READABLE, Reactor
 from multipoint.rootsocket import RootSocket
+from multipoint.signals import announce
 from multipoint.socketgroups import SocketGroups
 from multipoint.sockets import MultipointSocket
 from multipoint.templates import TEMPLATES
@@ -45,7 +47,10 @@ class Stack:
         self.reactor = Reactor(self.lock)
         # In a forked child (forks): what was the parent's can't be used.
         self.is_lost = False
+        self.is_closed = False
         self.sockets: set[MultipointSocket] = set()
+        # Those that closed sockets have left to end in their own time are here too.
+        self.connections: set[Connection] = set()
         self.socket_groups = SocketGroups()
         # DP-41: the data groups of the sessions whose root is here
         self.groups: set[Endpoint] = set()
@@ -75,10 +80,11 @@ class Stack:
         group: int = 0,
     ) -> MultipointSocket:
         """Return a new socket: what WSASocket does (SK-01 to SK-20)."""
-        self.check_own()
+        self.check_running()
         chosen = catalogue.choose(family, socket_type, protocol, entry, flags)
         kind = catalogue.kind(chosen.provider, flags)
         with self.lock:
+            self.check_running()
             group_id = self.socket_groups.enter(group)
             try:
                 sock = self._new_socket(chosen, kind)
@@ -114,6 +120,7 @@ class Stack:
     def set_capacity(self, interface: str, capacity: int | None) -> None:
         """Say how many bytes a second an interface can carry from now on; None: what its link says (QS-39)."""
         with self.lock:
+            self.check_running()
             self._interface_changed(self.interfaces.configure(interface, capacity))
 
     def _interface_changed(self, index: int | None) -> None:
@@ -132,6 +139,12 @@ class Stack:
         if self.is_lost:
             raise error(constants.WSANOTINITIALISED, "the stack belongs to the process that forked this one")
 
+    def check_running(self) -> None:
+        """Raise WSANOTINITIALISED on a stack that is closed, or another process's."""
+        self.check_own()
+        if self.is_closed:
+            raise error(constants.WSANOTINITIALISED, "the stack is closed")
+
     def lose(self) -> None:
         """Be of no use in a forked child."""
         self.is_lost = True
@@ -144,9 +157,18 @@ class Stack:
         if self.is_lost:
             return
         with self.lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+            # First all of them, for the end of one is news for others.
+            for sock in self.sockets:
+                sock.fall_silent()
             for sock in list(self.sockets):
                 sock.abort()
             self.sockets.clear()
+            for connection in list(self.connections):
+                connection.cut()
+        announce()
         self.reactor.close()
         self.interfaces.close()
         if self._notices:

@@ -66,6 +66,7 @@ class WaitingSocket:
         wait, thread, pause = Wait(self.wake_from_outside), threads.current(), Pause(self)
         with thread.blocking(wait), pause:
             while (answer := question()) is None:
+                wait.check()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
@@ -75,7 +76,6 @@ class WaitingSocket:
                     pause.take(left)
                 if self.is_closed:
                     raise self.closed_elsewhere()
-                wait.check()
         return answer
 
     def wait_for_kernel(
