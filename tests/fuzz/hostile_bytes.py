@@ -3,7 +3,7 @@
     python tests/fuzz/hostile_bytes.py [number of inputs] [seed]
     python tests/fuzz/hostile_bytes.py --atheris [options of libFuzzer, such as -runs=1000000]
 
-By itself it tries seeded random changes to right messages; with --atheris, coverage guides it
+By itself it tries seeded random changes to right messages; with --atheris, coverage guides it on from them
 (pip install -e '.[fuzz]').
 What breaks the rule is printed with the bytes that did it. The first byte chooses in which state two links, one without
 and one with a pre-shared key, hear the rest. It goes to everything else that reads bytes too: the control stream, whole
@@ -258,11 +258,16 @@ def main(count: int, seed: int) -> None:
 
 
 def explore(arguments: list[str]) -> None:
-    """Let coverage guide the inputs; does not return."""
+    """Let coverage guide the inputs, one in eight of which is a changed right message; does not return."""
     import atheris
 
+    def another(data: bytes, most: int, seed: int) -> bytes:
+        choose = random.Random(seed)
+        return atheris.Mutate(data, most) if choose.randrange(8) else changed(choose)[:most]
+
     atheris.instrument_all()
-    atheris.Setup(arguments, one_input)
+    # A right message is longer than what libFuzzer would try at first.
+    atheris.Setup([arguments[0], "-len_control=0", *arguments[1:]], one_input, custom_mutator=another)
     atheris.Fuzz()
 
 
