@@ -52,6 +52,11 @@ class Budget:
         if needed:
             self._promised[holder] = needed
 
+    def restore(self, holder: Hashable, flow: FLOWSPEC) -> None:
+        """Promise a flow to the holder whatever there is; ``possible`` says what of it can be kept."""
+        if rate := _rate(flow):
+            self._promised[holder] = rate
+
     def check(self, holder: Hashable, *flows: FLOWSPEC) -> int:
         """Return the rate that flows need; CallerError (WSAEOPNOTSUPP) if the holder can't have it."""
         needed = sum(self._needs(flow) for flow in flows)
@@ -69,11 +74,13 @@ class Budget:
         self._promised.pop(holder, None)
 
     def _needs(self, flow: FLOWSPEC) -> int:
-        kind = service(flow.ServiceType).type
-        if kind not in PROMISES:
-            return 0
         check_latency(flow, self.delay_us)
-        return 0 if flow.TokenRate == QOS_NOT_SPECIFIED else flow.TokenRate
+        return _rate(flow)
+
+
+def _rate(flow: FLOWSPEC) -> int:
+    is_counted = is_promise(flow) and flow.TokenRate != QOS_NOT_SPECIFIED
+    return flow.TokenRate if is_counted else 0
 
 
 def is_promise(flow: FLOWSPEC) -> bool:
@@ -133,6 +140,17 @@ class Admission(Generic[Holder]):
         self.release(holder)
         outward.reserve(holder, sending)
         inward.reserve(holder, receiving)
+        self._note_place(holder, interface)
+
+    def restore(self, holder: Holder, interface: int, sending: FLOWSPEC, receiving: FLOWSPEC) -> None:
+        """Promise again what the holder has had before, also if that is more than there is; look at it with refresh."""
+        outward, inward = self._budgets.setdefault(interface, (Budget(), Budget()))
+        outward.restore(holder, sending)
+        inward.restore(holder, receiving)
+        self._note_place(holder, interface)
+
+    def _note_place(self, holder: Holder, interface: int) -> None:
+        outward, inward = self._budgets[interface]
         if holder in outward.possible or holder in inward.possible:
             self._places[holder] = interface
 

@@ -26,6 +26,8 @@ READ_SIZE = 65536
 # A connection that ends with linger 0 is reset.
 RESETTING = struct.pack("ii", 1, 0)
 LISTEN_BACKLOG = 1024
+# Who does not take our answers is not asked for more questions; far above what side chats may leave unsent.
+MAX_UNSENT = 1 << 21
 # Without room for one more descriptor the listener would be ready for ever; it looks away for a while.
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_S = 0.1
@@ -180,7 +182,8 @@ class Connection:
                 self._broken(reason.errno)
                 return
         wants_room = self._opening or self.link.outgoing
-        events = (0 if self.is_held and self.link.is_joined else READABLE) | (WRITABLE if wants_room else 0)
+        is_deaf = (self.is_held and self.link.is_joined) or len(self.link.outgoing) > MAX_UNSENT
+        events = (0 if is_deaf else READABLE) | (WRITABLE if wants_room else 0)
         self._stack.reactor.watch(self._sock.fileno(), events, self._ready)
 
     def _close(self) -> None:

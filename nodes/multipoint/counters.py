@@ -28,8 +28,8 @@ class Counters:
     """Read it at any time; numbers only grow."""
 
     # Control connections: there were too many callers, one let the time pass or went before he asked, bytes were no
-    # message, the key was missing or wrong, a message was out of place, a request had no room or did not fit, a member
-    # was silent for too long.
+    # message, the key was missing or wrong, a message was out of place, a request had no room or did not fit, a member,
+    # or a leaf that was told the session's flows, was silent for too long.
     crowded: int = 0
     unasked: int = 0
     garbage: int = 0

@@ -95,8 +95,7 @@ class FlowSocket(MultipointSocket):
         """A join has ended: after a failure the earlier flows are back (QS-04)."""
         before, self._before = self._before, None
         if code and before is not None:
-            self.release_flows()
-            self.put_flows(before)
+            self.take_back_flows(before)
 
     def _check_quality(self) -> None:
         self.check_open()
@@ -128,6 +127,12 @@ class FlowSocket(MultipointSocket):
         sending, receiving = self.promised_flows(flows)
         self.stack.admit(self, self._flow_interface, sending, receiving)
         self.quality.put(flows, time.monotonic())
+
+    def take_back_flows(self, flows: QOS) -> None:
+        """Go back to flows that were in force before, whatever was promised to others meanwhile (QS-39)."""
+        sending, receiving = self.promised_flows(flows)
+        self.quality.put(flows, time.monotonic())
+        self.stack.readmit(self, self._flow_interface, sending, receiving)
 
     def take_flows(self, flows: QOS) -> int:
         """Take flows that a peer wants on a live session; return 0 or the code with which we refuse (QS-09)."""

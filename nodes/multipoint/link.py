@@ -71,6 +71,8 @@ class Link:
         # Told of what the peer does that is not in order.
         self.blame: Callable[[Cause], None] = lambda _: None
         self.asks = request is not None
+        # A request waits that is not complete before the peer has answered to the flows we told.
+        self.owes_answer = False
         self._handshake = Handshake(is_caller=self.asks)
         self._has_greeted = False
         # What may not be said before the peer has proved that he knows the key.
@@ -143,7 +145,9 @@ class Link:
         self._move(Input.SAY_CHAT, now, data)
 
     def ask_flows(self, number: int, qos: QOS, now: float) -> None:
-        """Tell the peer what flows we want from now on."""
+        """Tell the peer what flows we want from now on; who waits to be let in has as long to answer as for asking."""
+        self.owes_answer = self.state is State.QUEUED
+        self._deadline = now + self.patience.greeting_s
         self._move(Input.SAY_FLOWS, now, wire.FlowRequest(number, qos))
 
     def answer_flows(self, number: int, code: int, qos: QOS, now: float) -> None:
@@ -196,7 +200,8 @@ class Link:
             return self.heard_at + self.patience.silence_s
         if self.state is State.AGREED and not self.asks:
             return self.heard_at + self.patience.silence_s
-        return NEVER if self.state in (State.QUEUED, State.ENDED) else self._deadline
+        waits_for_us = self.state is State.QUEUED and not self.owes_answer
+        return NEVER if waits_for_us or self.state is State.ENDED else self._deadline
 
     def _input_of(self, message: wire.Message) -> Input:
         if isinstance(message, wire.Leave) and not self.is_root:

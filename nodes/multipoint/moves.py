@@ -108,6 +108,11 @@ def _turned_out(link: "Link", now: float, about: object) -> None:
     link.tell(Withdrawn(0))
 
 
+def _unanswered(link: "Link", now: float, about: object) -> None:
+    link.blame(Cause.SILENT)
+    _turned_out(link, now, about)
+
+
 def _torn(link: "Link", now: float, about: object) -> None:
     link.breaks_off = True
     link.tell(Withdrawn(constants.WSAECONNRESET))
@@ -148,6 +153,7 @@ def _flows(link: "Link", now: float, about: object) -> None:
         case wire.FlowRequest(number, qos):
             link.tell(FlowsAsked(number, qos))
         case wire.FlowAnswer(number, code, qos):
+            link.owes_answer = False
             link.tell(FlowsAnswered(number, code, qos))
 
 
@@ -256,6 +262,7 @@ def _moves() -> dict[tuple[State, Input], tuple[Action, State]]:
         (s.QUEUED, i.DO_CLOSE): (_refuse_all, s.CLOSING),
         (s.QUEUED, i.CANCEL): (_withdrawn, s.CLOSING),
         (s.QUEUED, i.HUNG_UP): (_withdrawn, s.ENDED),
+        (s.QUEUED, i.LATE): (_unanswered, s.ENDED),
         (s.QUEUED, i.BROKEN): (_torn, s.ENDED),
         (s.QUEUED, i.HEARTBEAT): (_nothing, s.QUEUED),
         (s.PARTING, i.CONFIRM): (_nothing, s.PARTING),

@@ -28,13 +28,14 @@ class Negotiation:
         self._number = 0
         self._waiting: set[Link] = set()
 
-    def propose(self, before: QOS, asked: QOS, peers: Iterable[Link], now: float) -> None:
-        """Ask all peers; ``before`` is what was in force until now."""
+    def propose(self, before: QOS, asked: QOS, peers: Iterable[Link], now: float) -> int:
+        """Ask all peers; ``before`` is what was in force until now. Returns the number of the change."""
         if self.outcome is not Outcome.OPEN:
             self.before = before
         self._waiting = set(peers)
         self._tell(asked, self._waiting, now)
         self.outcome = Outcome.OPEN if self._waiting else Outcome.AGREED
+        return self._number
 
     def take_back(self, flows: QOS, peers: Iterable[Link], now: float) -> None:
         """Tell all peers that the earlier flows hold; what they answer is of no interest."""
@@ -45,11 +46,16 @@ class Negotiation:
         """A peer has answered; the outcome is told once."""
         if number != self._number or link not in self._waiting:
             return Outcome.OPEN
-        if code:
-            self._waiting.clear()
-            self.outcome = Outcome.REFUSED
-            return self.outcome
-        return self.gone(link)
+        return self._refuse() if code else self.gone(link)
+
+    def late(self, number: int) -> Outcome:
+        """The time for answers to this change is over; who has not answered has refused."""
+        return self._refuse() if number == self._number and self._waiting else Outcome.OPEN
+
+    def _refuse(self) -> Outcome:
+        self._waiting.clear()
+        self.outcome = Outcome.REFUSED
+        return self.outcome
 
     def gone(self, link: Link) -> Outcome:
         """A peer has agreed, or is no peer any more."""

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from multipoint.stack import Stack
 
 
-# Callers who have not asked yet, or wait for the program. More are turned away unheard, lest strangers use up our
-# descriptors; those who say nothing are dropped after a few seconds anyway.
+# Callers who have not asked yet, wait for the program, or were refused and still hold the line. More are turned away
+# unheard, lest strangers use up our descriptors; those who say nothing are dropped after a few seconds anyway.
 MAX_UNDECIDED = 2 * MAX_BACKLOG
-# Those from one host who have not asked yet: no host can keep all others out by saying nothing.
+# Those from one host, save who waits for the program: no host can keep all others out by saying nothing.
 MAX_UNASKED = MAX_UNDECIDED // 4
 
 
@@ -47,6 +47,8 @@ class RootedSocket(PartingSocket):
         self._reserved: socket.socket | None = None
         self._listener: Listener | None = None
         self._connections: dict[Link, Connection] = {}
+        # Those that were taken, until they are let in or over.
+        self._callers: set[Connection] = set()
         self._deciding: Link | None = None
 
     @property
@@ -137,22 +139,25 @@ class RootedSocket(PartingSocket):
         return self.door.is_calling or super().may_receive
 
     def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
-        if len(self._connections) >= MAX_UNDECIDED or self._unasked_from(peer.host) >= MAX_UNASKED:
+        if len(self._callers) >= MAX_UNDECIDED or self._unasked_from(peer.host) >= MAX_UNASKED:
             self.stack.count(Cause.CROWDED)
             sock.close()
             return
         link = self.enter(peer)
         connection = Connection(self.stack, sock, link, lambda event: self.handle(link, event))
-        connection.on_end = lambda: self._forget(link)
+        connection.on_end = lambda: self._forget(connection)
         self._connections[link] = connection
+        self._callers.add(connection)
         connection.pump()
 
     def _unasked_from(self, host: str) -> int:
-        return sum(link.peer.host == host and link.state is State.GREETING for link in self._connections)
+        links = (caller.link for caller in self._callers if caller.link.peer.host == host)
+        return sum(link.state is not State.QUEUED or link.owes_answer for link in links)
 
-    def _forget(self, link: Link) -> None:
+    def _forget(self, caller: Connection) -> None:
         """The connection of a caller has ended; if he never asked, nothing else tells."""
-        self._connections.pop(link, None)
+        self._callers.discard(caller)
+        self._connections.pop(caller.link, None)
 
     def check_idle(self) -> None:
         """Raise WSAENOTSOCK if closed, WSAEINPROGRESS while a condition function of this socket runs (AC-29)."""
@@ -243,7 +248,9 @@ class RootedSocket(PartingSocket):
         if verdict.qos and link.request and link.request.qos:
             # QS-20: what is asked for may be reduced, not raised; the request stays queued.
             check_reduced(link.request.qos, verdict.qos)
-        accepted = self.admit(self._connections.pop(link), verdict)
+        connection = self._connections.pop(link)
+        self._callers.discard(connection)
+        accepted = self.admit(connection, verdict)
         # AC-28
         with contextlib.suppress(MultipointError):
             accepted.group_id = self.stack.socket_groups.enter(verdict.group)

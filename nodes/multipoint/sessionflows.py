@@ -5,6 +5,7 @@ May not know: which end of the session this is; ``rootsocket`` and ``leafsocket`
 
 import time
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
 from multipoint import constants
@@ -44,7 +45,11 @@ class SessionSocket(RootedSocket):
             asked = self.quality.signalled
             if asked is None or asked == told:
                 return
-            self._negotiation.propose(before, asked, self._links(), time.monotonic())
+            now = time.monotonic()
+            number = self._negotiation.propose(before, asked, self._links(), now)
+            if self._negotiation.outcome is Outcome.OPEN:
+                # A peer that is there and says nothing to it must not keep the program waiting.
+                self.stack.reactor.call_at(now + self.stack.patience.join_s, partial(self._answers_late, number))
             self._pump()
             if self.is_blocking:
                 self.wait_until(lambda: self._negotiation.outcome is not Outcome.OPEN or None)
@@ -53,7 +58,14 @@ class SessionSocket(RootedSocket):
 
     def flows_answered(self, link: Link, answer: FlowsAnswered) -> None:
         """A peer says whether it agrees to our change."""
-        if self._negotiation.answered(link, answer.number, answer.code) is Outcome.REFUSED:
+        self._decided_flows(self._negotiation.answered(link, answer.number, answer.code))
+
+    def _answers_late(self, number: int) -> None:
+        if not self.is_closed:
+            self._decided_flows(self._negotiation.late(number))
+
+    def _decided_flows(self, outcome: Outcome) -> None:
+        if outcome is Outcome.REFUSED:
             self._take_back()
         self.wake()
 
@@ -64,8 +76,7 @@ class SessionSocket(RootedSocket):
 
     def _take_back(self) -> None:
         now = time.monotonic()
-        self.release_flows()
-        self.put_flows(self._negotiation.before)
+        self.take_back_flows(self._negotiation.before)
         self._negotiation.take_back(self.quality.signalled or QOS(), self._links(), now)
         self._pump()
         if not self.is_blocking and self.quality.explain(constants.WSA_QOS_ADMISSION_FAILURE, now):

@@ -117,6 +117,14 @@ class Stack:
             self._notices = Notices(self._interface_changed)
             self.reactor.watch(self._notices.sock.fileno(), READABLE, self._notices.ready)
 
+    def readmit(self, holder: FlowSocket, interface: Callable[[], int], sending: FLOWSPEC, receiving: FLOWSPEC) -> None:
+        """Promise flows again that a socket had; if others have taken what they need, it can have the rest (QS-39)."""
+        self.admission.release(holder)
+        if is_promise(sending) or is_promise(receiving):
+            place = interface()
+            self.admission.restore(holder, place, sending, receiving)
+            self._interface_changed(place)
+
     def set_capacity(self, interface: str, capacity: int | None) -> None:
         """Say how many bytes a second an interface can carry from now on; None: what its link says (QS-39)."""
         with self.lock:

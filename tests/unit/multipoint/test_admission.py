@@ -174,3 +174,18 @@ def test_guaranteed_flow_needs_a_fast_interface(is_sending: bool) -> None:
 )
 def test_service_type_promises_something_or_not(service_type: int, promises: bool) -> None:
     assert is_promise(flow(1, service_type)) is promises
+
+
+@pytest.mark.requirement("QS-39", "QS-04")
+def test_promise_is_restored_whatever_others_have_been_promised() -> None:
+    admission = Admission[str]({LO: Ability(sending=1000, receiving=1000, delay_us=5)}.__getitem__)
+    admission.reserve("one", LO, flow(800), FLOWSPEC())
+    admission.release("one")
+    admission.reserve("two", LO, flow(700), flow(100))
+    admission.restore("one", LO, flow(800, c.SERVICETYPE_GUARANTEED, 1), flow(c.QOS_NOT_SPECIFIED))
+    assert {holder: limit[:2] for holder, limit in admission.refresh(LO).items()} == {
+        "one": (300, None),
+        "two": (700, 100),
+    }
+    admission.restore("three", 9, flow(c.QOS_NOT_SPECIFIED), FLOWSPEC())
+    assert admission.interfaces == {LO}

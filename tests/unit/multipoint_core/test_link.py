@@ -21,6 +21,7 @@ from tests.unit.multipoint_core.pretend import (
 )
 
 from multipoint import constants, wire
+from multipoint.counters import Cause
 from multipoint.flow import QOS
 from multipoint.link import Link, WrongMove
 from multipoint.link_events import Agreed, Chatted, Joined, Parted, Refused, Requested, Withdrawn
@@ -67,6 +68,29 @@ def test_every_input_in_every_state(state: State, given_input: Input, is_root: b
         expected = State.ENDED if is_unconfirmed else MOVES.get((state, given_input), (None, State.ENDED))[1]
         assert link.state is expected
         assert link.wake_at() > 1.0 or link.state in (State.DIALLING, State.GREETING)
+
+
+@pytest.mark.requirement("QS-36")
+def test_request_that_waits_for_an_answer_to_our_flows_does_not_wait_for_ever() -> None:
+    for answers in (True, False):
+        between = leaf_asks()
+        between.leaf.opened(0.0)
+        between.pass_bytes()
+        assert between.root.wake_at() == float("inf")
+        between.now = 3.0
+        between.root.ask_flows(0, QOS(), between.now)
+        between.pass_bytes()
+        assert between.root.wake_at() == between.now + PATIENCE.greeting_s
+        between.take_events()
+        if answers:
+            between.leaf.answer_flows(0, 0, QOS(), between.now)
+            between.pass_bytes()
+            assert between.root.wake_at() == float("inf")
+        else:
+            blamed = list[Cause]()
+            between.root.blame = blamed.append
+            between.root.wake(between.root.wake_at())
+            assert (between.root.events(), between.root.breaks_off, blamed) == ([Withdrawn(0)], True, [Cause.SILENT])
 
 
 def test_ended_link_asks_for_no_more_time() -> None:

@@ -67,6 +67,20 @@ def test_second_change_before_the_answer_goes_back_to_what_held_before_both() ->
 
 
 @pytest.mark.requirement("QS-09")
+def test_who_has_not_answered_in_time_has_refused() -> None:
+    root, between = Negotiation(), joined()
+    number = root.propose(flows(1), flows(2), [between.root], 0.0)
+    assert root.late(number) is Outcome.REFUSED
+    assert root.late(number) is root.answered(between.root, number, 0) is Outcome.OPEN
+    earlier = root.propose(flows(1), flows(3), [between.root], 0.0)
+    root.propose(flows(1), flows(4), [between.root], 0.0)
+    assert root.late(earlier) is Outcome.OPEN
+    assert root.gone(between.root) is Outcome.AGREED
+    assert root.late(earlier + 1) is Outcome.OPEN
+    assert root.outcome is Outcome.AGREED
+
+
+@pytest.mark.requirement("QS-09")
 def test_who_is_gone_need_not_answer() -> None:
     root, between = Negotiation(), joined()
     root.propose(flows(1), flows(2), [between.root], 0.0)
