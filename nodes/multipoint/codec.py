@@ -1,16 +1,20 @@
-"""Small codecs from which the messages of the control protocol are made: each one writes a value and reads it back.
+"""From what the messages of the control protocol are made: places of one size, and codecs of values that vary.
 
-A message says with each of its fields which codec it uses, ``role: Annotated[JoinRole, Choice(JoinRole)]``, so that
+A message says with each of its fields how it is written, ``role: Annotated[JoinRole, choice(JoinRole)]``, so that
 writing and reading can't drift apart, and so that the most bytes that a message may have are known before any is read.
+Places that stand side by side are written and read at one stroke: a join waits for each message that it needs.
 Numbers are big endian. A value that can't be written is a ValueError (a mistake of ours), bytes that can't be read are
 a DecodingError (a mistake of the peer).
 
 May not know: which messages there are.
 """
 
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, get_type_hints
 
 from multipoint.addresses import packed, unpacked
@@ -44,15 +48,98 @@ class Reader:
         """Return the next ``count`` bytes."""
         end = self._at + count
         if end > len(self._data):
-            raise DecodingError(f"{count} bytes are wanted at {self._at}, there are {len(self._data) - self._at}")
+            raise self._too_short(count)
         taken = self._data[self._at : end]
         self._at = end
         return taken
+
+    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
+        """Return what the next bytes are by this layout."""
+        try:
+            values = layout.unpack_from(self._data, self._at)
+        except struct.error:
+            raise self._too_short(layout.size) from None
+        self._at += layout.size
+        return values
 
     def finish(self) -> None:
         """Raise DecodingError if something is left."""
         if self._at != len(self._data):
             raise DecodingError(f"{len(self._data) - self._at} bytes are left over")
+
+    def _too_short(self, count: int) -> DecodingError:
+        return DecodingError(f"{count} bytes are wanted at {self._at}, there are {len(self._data) - self._at}")
+
+
+# Places: what has always as many bytes
+
+
+@dataclass(frozen=True)
+class Place(Generic[T]):
+    """A value in so many bytes: its letter in a ``struct``, and what is to be done to it before and after that."""
+
+    letter: str
+    most: int
+    # None: the value goes as it is.
+    put: Callable[[T], int | bytes] | None = None
+    get: Callable[[Any], T] | None = None
+
+
+class _Table(dict[int, T]):
+    """What the numbers mean that may stand in a place."""
+
+    def __init__(self, what: str, meanings: Iterable[tuple[int, T]]) -> None:
+        super().__init__(meanings)
+        self._what = what
+
+    def __missing__(self, number: int) -> T:
+        raise DecodingError(f"{number} is no {self._what}")
+
+
+def number(size: int, limit: int | None = None) -> Place[int]:
+    """Return a place for an unsigned number, at most ``limit``."""
+    letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
+    if limit is None:
+        return Place(letter, size)
+    most = limit
+
+    def put(value: int) -> int:
+        if value > most:
+            raise ValueError(f"{value} is more than {most}")
+        return value
+
+    def get(value: int) -> int:
+        if value > most:
+            raise DecodingError(f"{value} is more than {most}")
+        return value
+
+    return Place(letter, size, put, get)
+
+
+def choice(values: type[E]) -> Place[E]:
+    """Return a place for one of a closed set of values, in one byte."""
+    table = _Table(values.__name__, [(member.value, member) for member in values])
+    # A member's ``value`` itself is a function of Python.
+    return Place("B", 1, attrgetter("_value_"), table.__getitem__)
+
+
+def exactly(size: int) -> Place[bytes]:
+    """Return a place for so many bytes."""
+
+    def put(value: bytes) -> bytes:
+        # The struct module would cut or fill them.
+        if len(value) != size:
+            raise ValueError(f"{len(value)} bytes instead of {size}")
+        return value
+
+    return Place(f"{size}s", size, put)
+
+
+# A claim: one byte, 0 or 1
+TRUTH: Place[bool] = Place("B", 1, None, _Table("claim", [(0, False), (1, True)]).__getitem__)
+
+
+# Codecs: what varies
 
 
 class Codec(Protocol[T]):
@@ -69,93 +156,9 @@ class Codec(Protocol[T]):
         """Take the value's bytes from the reader; DecodingError if they are none."""
 
 
-@dataclass(frozen=True)
-class Number:
-    """An unsigned number of so many bytes, at most ``limit``."""
-
-    most: int
-    limit: int | None = None
-
-    def write(self, value: int) -> bytes:
-        """Return the number's bytes."""
-        if not 0 <= value <= self._highest:
-            raise ValueError(f"{value} is not between 0 and {self._highest}")
-        return value.to_bytes(self.most, "big")
-
-    def read(self, reader: Reader) -> int:
-        """Take a number."""
-        value = int.from_bytes(reader.take(self.most), "big")
-        if value > self._highest:
-            raise DecodingError(f"{value} is more than {self._highest}")
-        return value
-
-    @cached_property
-    def _highest(self) -> int:
-        return (1 << 8 * self.most) - 1 if self.limit is None else self.limit
-
-
-@dataclass(frozen=True)
-class Choice(Generic[E]):
-    """One of a closed set of values, in one byte."""
-
-    values: type[E]
-    most: int = 1
-
-    def write(self, value: E) -> bytes:
-        """Return the value's byte."""
-        return bytes([value.value])
-
-    def read(self, reader: Reader) -> E:
-        """Take one of the values."""
-        (number,) = reader.take(1)
-        value = self._members.get(number)
-        if value is None:
-            raise DecodingError(f"{number} is no {self.values.__name__}")
-        return value
-
-    @cached_property
-    def _members(self) -> dict[int, E]:
-        # Calling the class takes three times as long.
-        return {member.value: member for member in self.values}
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A claim: one byte, 0 or 1."""
-
-    most: int = 1
-
-    def write(self, value: bool) -> bytes:
-        """Return 0 or 1 as a byte."""
-        return bytes([value])
-
-    def read(self, reader: Reader) -> bool:
-        """Take a claim."""
-        (number,) = reader.take(1)
-        if number > 1:
-            raise DecodingError(f"{number} is neither 0 nor 1")
-        return number == 1
-
-
-TRUTH = Truth()
-PORT = Number(2)
-
-
-@dataclass(frozen=True)
-class Exactly:
-    """So many bytes, no more, no less."""
-
-    most: int
-
-    def write(self, value: bytes) -> bytes:
-        """Return the bytes."""
-        if len(value) != self.most:
-            raise ValueError(f"{len(value)} bytes instead of {self.most}")
-        return bytes(value)
-
-    def read(self, reader: Reader) -> bytes:
-        """Take the bytes."""
-        return reader.take(self.most)
+_BYTE = struct.Struct("!B")
+_LENGTH = struct.Struct("!H")
+_IPV4, _IPV6 = struct.Struct("!4sH"), struct.Struct("!16sH")
 
 
 @dataclass(frozen=True)
@@ -167,19 +170,20 @@ class UpTo:
     @property
     def most(self) -> int:
         """The most bytes, length included."""
-        return 2 + self.limit
+        return _LENGTH.size + self.limit
 
     def write(self, value: bytes) -> bytes:
         """Return the length and the bytes."""
-        return self._length.write(len(value)) + bytes(value)
+        if len(value) > self.limit:
+            raise ValueError(f"{len(value)} bytes are more than {self.limit}")
+        return _LENGTH.pack(len(value)) + value
 
     def read(self, reader: Reader) -> bytes:
         """Take a length and so many bytes."""
-        return reader.take(self._length.read(reader))
-
-    @cached_property
-    def _length(self) -> Number:
-        return Number(2, self.limit)
+        (length,) = reader.unpack(_LENGTH)
+        if length > self.limit:
+            raise DecodingError(f"{length} bytes are more than {self.limit}")
+        return reader.take(length)
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class Maybe(Generic[T]):
     @property
     def most(self) -> int:
         """The most bytes, the claim included."""
-        return 1 + self.codec.most
+        return _BYTE.size + self.codec.most
 
     def write(self, value: T | None) -> bytes:
         """Return 0, or 1 and the value's bytes."""
@@ -199,11 +203,10 @@ class Maybe(Generic[T]):
 
     def read(self, reader: Reader) -> T | None:
         """Take the claim, and the value if it is there."""
-        return self.codec.read(reader) if TRUTH.read(reader) else None
-
-
-# By the length of an address
-VERSIONS = {4: b"\4", 16: b"\6"}
+        (claim,) = reader.unpack(_BYTE)
+        if claim > 1:
+            raise DecodingError(f"{claim} is no claim")
+        return self.codec.read(reader) if claim else None
 
 
 @dataclass(frozen=True)
@@ -215,15 +218,16 @@ class Address:
     def write(self, value: Endpoint) -> bytes:
         """Return family, address and port."""
         address = packed(value.host)
-        return VERSIONS[len(address)] + address + PORT.write(value.port)
+        version, layout = (4, _IPV4) if len(address) == 4 else (6, _IPV6)
+        return _BYTE.pack(version) + layout.pack(address, value.port)
 
     def read(self, reader: Reader) -> Endpoint:
         """Take family, address and port."""
-        (version,) = reader.take(1)
+        (version,) = reader.unpack(_BYTE)
         if version not in (4, 6):
             raise DecodingError(f"there is no IPv{version}")
-        host = unpacked(reader.take(4 if version == 4 else 16))
-        return Endpoint(host, PORT.read(reader))
+        address, port = reader.unpack(_IPV4 if version == 4 else _IPV6)
+        return as_endpoint((unpacked(address), port))
 
 
 @dataclass(frozen=True)
@@ -249,27 +253,97 @@ class Flows:
         return QOS.of(sending, receiving, self.objects.read(reader))
 
 
-@dataclass(frozen=True)
+# Messages
+
+
+class _Part(Protocol):
+    """One or more fields of a message that are written and read together."""
+
+    most: int
+
+    def write(self, message: object) -> bytes:
+        """Return the fields' bytes."""
+
+    def read(self, reader: Reader) -> Sequence[Any]:
+        """Take the fields' values."""
+
+
+class _Places:
+    """Fields that are places, side by side."""
+
+    def __init__(self, names: Sequence[str], places: Sequence[Place[Any]]) -> None:
+        self._names = names
+        self._layout = struct.Struct("!" + "".join(place.letter for place in places))
+        self._puts = [(index, place.put) for index, place in enumerate(places) if place.put]
+        self._gets = [(index, place.get) for index, place in enumerate(places) if place.get]
+        self.most = self._layout.size
+
+    def write(self, message: object) -> bytes:
+        """Return the fields' bytes."""
+        values = [getattr(message, name) for name in self._names]
+        for index, put in self._puts:
+            values[index] = put(values[index])
+        try:
+            return self._layout.pack(*values)
+        except struct.error as reason:
+            raise ValueError(f"{values} do not fit: {reason}") from None
+
+    def read(self, reader: Reader) -> Sequence[Any]:
+        """Take the fields' values."""
+        values = list(reader.unpack(self._layout))
+        for index, get in self._gets:
+            values[index] = get(values[index])
+        return values
+
+
+class _Single:
+    """A field that varies."""
+
+    def __init__(self, name: str, codec: Codec[Any]) -> None:
+        self._name = name
+        self._codec = codec
+        self.most = codec.most
+
+    def write(self, message: object) -> bytes:
+        """Return the field's bytes."""
+        return self._codec.write(getattr(message, self._name))
+
+    def read(self, reader: Reader) -> Sequence[Any]:
+        """Take the field's value."""
+        return (self._codec.read(reader),)
+
+
 class Record(Generic[T]):
-    """A dataclass whose fields carry their codecs, one after the other."""
+    """A dataclass whose fields say how they are written, one after the other; ``most``: its most bytes."""
 
-    cls: type[T]
-
-    @cached_property
-    def fields(self) -> tuple[tuple[str, Codec[Any]], ...]:
-        """Name and codec of each field, in order."""
-        hints = get_type_hints(self.cls, include_extras=True)
-        return tuple((name, hint.__metadata__[0]) for name, hint in hints.items())
-
-    @property
-    def most(self) -> int:
-        """The most bytes of all fields together."""
-        return sum([codec.most for _, codec in self.fields])
+    def __init__(self, cls: type[T]) -> None:
+        hints = get_type_hints(cls, include_extras=True)
+        self._cls = cls
+        self._names = tuple(hints)
+        self._parts = _parts([(name, hint.__metadata__[0]) for name, hint in hints.items()])
+        self.most = sum(part.most for part in self._parts)
 
     def write(self, value: T) -> bytes:
         """Return the fields' bytes."""
-        return b"".join([codec.write(getattr(value, name)) for name, codec in self.fields])
+        return b"".join([part.write(value) for part in self._parts])
 
     def read(self, reader: Reader) -> T:
         """Take the fields."""
-        return self.cls(*[codec.read(reader) for _, codec in self.fields])
+        values: list[Any] = []
+        for part in self._parts:
+            values += part.read(reader)
+        # What the class itself would do, field by field, for it is frozen.
+        message = object.__new__(self._cls)
+        message.__dict__.update(zip(self._names, values, strict=True))
+        return message
+
+
+def _parts(fields: Sequence[tuple[str, Place[Any] | Codec[Any]]]) -> list[_Part]:
+    parts: list[_Part] = []
+    for are_places, group in groupby(fields, lambda field: isinstance(field[1], Place)):
+        if are_places:
+            names, places = zip(*group, strict=True)
+            parts.append(_Places(names, places))
+        else:
+            parts += [_Single(name, codec) for name, codec in group if not isinstance(codec, Place)]
+    return parts

@@ -10,9 +10,10 @@ May not know: states. Whether a message may come now is for ``root`` and ``leaf`
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Annotated, TypeAlias, TypeVar
 
-from multipoint.codec import Address, Choice, Endpoint, Exactly, Flows, Maybe, Number, Reader, Record, Truth, UpTo
+from multipoint.codec import TRUTH, Address, Endpoint, Flows, Maybe, Reader, Record, UpTo, choice, exactly, number
 from multipoint.datagram import Datagram, decode_datagram, encode_datagram
 from multipoint.errors import DecodingError
 from multipoint.flow import QOS
@@ -63,10 +64,10 @@ MAX_OBJECTS = 4096
 KEY_SIZE = 32
 NONCE_SIZE = 16
 
-U8, U16, U32, U64 = Number(1), Number(2), Number(4), Number(8)
+U8, U16, U32, U64 = number(1), number(2), number(4), number(8)
 CONNECT_DATA = UpTo(MAX_CONNECT_DATA)
-CAPACITY = Number(2, MAX_CONNECT_DATA)
-KEY = Exactly(KEY_SIZE)
+CAPACITY = number(2, MAX_CONNECT_DATA)
+KEY = exactly(KEY_SIZE)
 FLOWS = Flows(UpTo(MAX_OBJECTS))
 
 
@@ -77,8 +78,8 @@ class Hello:
     major: Annotated[int, U8] = VERSION[0]
     minor: Annotated[int, U8] = VERSION[1]
     # The speaker goes on only with a peer who proves that he knows the pre-shared key.
-    wants_proof: Annotated[bool, Truth()] = False
-    nonce: Annotated[bytes, Exactly(NONCE_SIZE)] = bytes(NONCE_SIZE)
+    wants_proof: Annotated[bool, TRUTH] = False
+    nonce: Annotated[bytes, exactly(NONCE_SIZE)] = bytes(NONCE_SIZE)
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ class Proof:
 class Join:
     """Leaf to root: let me in (JL-50)."""
 
-    provider: Annotated[ProviderClass, Choice(ProviderClass)]
-    control: Annotated[Plane, Choice(Plane)]
-    data: Annotated[Plane, Choice(Plane)]
-    role: Annotated[JoinRole, Choice(JoinRole)]
+    provider: Annotated[ProviderClass, choice(ProviderClass)]
+    control: Annotated[Plane, choice(Plane)]
+    data: Annotated[Plane, choice(Plane)]
+    role: Annotated[JoinRole, choice(JoinRole)]
     # Where the leaf takes and sends data.
     data_address: Annotated[Endpoint, Address()]
     # JL-62: how much callee data the joiner can take.
@@ -108,10 +109,10 @@ class Join:
 class Invite:
     """Root to leaf: come in (JL-51). ``role`` is the root's towards this leaf (JL-55)."""
 
-    provider: Annotated[ProviderClass, Choice(ProviderClass)]
-    control: Annotated[Plane, Choice(Plane)]
-    data: Annotated[Plane, Choice(Plane)]
-    role: Annotated[JoinRole, Choice(JoinRole)]
+    provider: Annotated[ProviderClass, choice(ProviderClass)]
+    control: Annotated[Plane, choice(Plane)]
+    data: Annotated[Plane, choice(Plane)]
+    role: Annotated[JoinRole, choice(JoinRole)]
     session: Annotated[int, U64]
     capacity: Annotated[int, CAPACITY] = 0
     caller_data: Annotated[bytes, CONNECT_DATA] = b""
@@ -122,8 +123,8 @@ class Invite:
 class Accept:
     """The side that was asked: yes (AC-12, AC-23). A leaf says where it takes and sends data, a root need not."""
 
-    control: Annotated[Plane, Choice(Plane)]
-    data: Annotated[Plane, Choice(Plane)]
+    control: Annotated[Plane, choice(Plane)]
+    data: Annotated[Plane, choice(Plane)]
     data_address: Annotated[Endpoint | None, Maybe(Address())] = None
     callee_data: Annotated[bytes, CONNECT_DATA] = b""
     qos: Annotated[QOS | None, Maybe(FLOWS)] = None
@@ -151,7 +152,7 @@ class Membership:
     member_key: Annotated[bytes, KEY]
     heartbeat_ms: Annotated[int, U32]
     silence_ms: Annotated[int, U32]
-    has_side_chats: Annotated[bool, Truth()] = True
+    has_side_chats: Annotated[bool, TRUTH] = True
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ _RECORDS: dict[int, Record[Message]] = {number: Record(cls) for number, cls in K
 _MOST = {number: record.most for number, record in _RECORDS.items()}
 _HELLO = Record(Hello)
 HELLO_SIZE = len(MAGIC) + _HELLO.most
-HEADER_SIZE = 4
+_HEADER = Struct("!BBH")
+HEADER_SIZE = _HEADER.size
 
 
 def encode(message: Message) -> bytes:
@@ -246,7 +248,7 @@ def encode(message: Message) -> bytes:
         return MAGIC + _HELLO.write(message)
     kind = _NUMBERS[type(message)]
     body = _RECORDS[kind].write(message)
-    return bytes([kind, 0]) + U16.write(len(body)) + body
+    return _HEADER.pack(kind, 0, len(body)) + body
 
 
 def body_limit(kind: int) -> int:
@@ -297,7 +299,7 @@ class Decoder:
             raise DecodingError(f"there is no message of kind {kind} with flags {zero}")
         if len(self._bytes) < HEADER_SIZE:
             return None
-        length = int.from_bytes(self._bytes[2:HEADER_SIZE], "big")
+        length = _HEADER.unpack_from(self._bytes)[2]
         if length > body_limit(kind):
             raise DecodingError(f"{KINDS[kind].__name__} has at most {_MOST[kind]} bytes, {length} are announced")
         if len(self._bytes) < HEADER_SIZE + length:

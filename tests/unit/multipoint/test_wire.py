@@ -196,7 +196,7 @@ def test_connect_data_travels_unchanged_up_to_the_limit(size: int) -> None:
 
 @pytest.mark.requirement("JL-13")
 def test_connect_data_over_the_limit_is_not_encoded() -> None:
-    with pytest.raises(ValueError, match="1025 is not between"):
+    with pytest.raises(ValueError, match="1025 bytes are more than 1024"):
         encode(wire.Leave(bytes(1025)))
 
 
