@@ -8,6 +8,7 @@ unless the program wants the address for itself. May not know: sockets of the st
 import errno
 import random
 import socket
+from collections.abc import Callable
 
 from multipoint import constants, kernel
 from multipoint.addresses import is_group
@@ -31,11 +32,15 @@ def check_local(address: Endpoint, options: Choices) -> None:
 
 
 def bind(
-    sock: socket.socket, address: Endpoint, options: Choices, settings: Settings, *, is_ours: bool = False
+    sock: socket.socket,
+    address: Endpoint,
+    options: Choices,
+    settings: Settings,
+    is_ours: Callable[[int], bool] = lambda _: False,
 ) -> Endpoint:
     """Bind and return where. Raises WSAEACCES if an owner does not share (SK-30), else OSError.
 
-    ``is_ours``: a socket of the stack holds the port, which then is not up for a new owner.
+    ``is_ours`` tells whether a socket of the stack holds a port, which then is not up for a new owner.
     """
     check_local(address, options)
     if options.reuse_address and not options.exclusive_address:
@@ -45,7 +50,7 @@ def bind(
     except OSError as reason:
         if reason.errno == errno.EADDRINUSE and options.reuse_address:
             raise error(constants.WSAEACCES, "whoever has the address does not share it", address=address) from reason
-        if reason.errno != errno.EADDRINUSE or is_ours or not _is_only_remembered(sock, address.port):
+        if reason.errno != errno.EADDRINUSE or is_ours(address.port) or not _is_only_remembered(sock, address.port):
             raise
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound = _bind_in_range(sock, address, settings)
@@ -64,8 +69,10 @@ def _is_only_remembered(sock: socket.socket, port: int) -> bool:
 def _bind_in_range(sock: socket.socket, address: Endpoint, settings: Settings) -> Endpoint:
     """Port 0 takes a free port of the stack's range (SK-27)."""
     attempts = 1 if address.port else BIND_ATTEMPTS
+    ports = settings.last_port - settings.first_port + 1
     for attempt in range(attempts):
-        port = address.port or random.randint(settings.first_port, settings.last_port)
+        # Any will do, and randint takes longer than the kernel's bind.
+        port = address.port or settings.first_port + int(random.random() * ports)
         try:
             sock.bind((address.host, port))
         except OSError as reason:

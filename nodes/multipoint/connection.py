@@ -81,9 +81,11 @@ class Connection:
     def pump(self) -> None:
         """Do what the link wants: send, tell, arm the timer, hang up, break off, be closed. After each call on it."""
         self._flush()
-        for event in self.link.events():
-            self.on_event(event)
-        self._flush()
+        events = self.link.events()
+        if events:
+            for event in events:
+                self.on_event(event)
+            self._flush()
         self._arm()
         if self._sock:
             self._obey()

@@ -4,7 +4,6 @@ May not know: whether datagrams are plain or sealed, what a session is.
 """
 
 import contextlib
-import functools
 import select
 import time
 from abc import abstractmethod
@@ -45,6 +44,8 @@ class DataSocket(FlowSocket):
         self.is_send_shut = False
         self.is_receive_shut = False
         self._lacks_room = False
+        # Made for the first overlapped operation.
+        self._pending: Pending | None = None
 
     @abstractmethod
     def take_now(self) -> Message:
@@ -138,7 +139,7 @@ class DataSocket(FlowSocket):
     @property
     def has_message(self) -> bool:
         """Tell whether a message is here for who asks next: those who wait already come first."""
-        return not self.pending.wants_data and self.take_in()
+        return not (self._pending and self._pending.wants_data) and self.take_in()
 
     def take_in(self) -> bool:
         """Tell whether a message is here; one that is genuine, which may mean to take it from the kernel."""
@@ -260,10 +261,17 @@ class DataSocket(FlowSocket):
 
     # Overlapped
 
-    @functools.cached_property
+    @property
     def pending(self) -> Pending:
         """Overlapped operations that wait."""
-        return Pending(self)
+        if self._pending is None:
+            self._pending = Pending(self)
+        return self._pending
+
+    def serve_pending(self) -> None:
+        """Let overlapped operations go on that can by now."""
+        if self._pending:
+            self._pending.serve()
 
     def flush(self) -> None:
         """Drop messages that are held back, as if they had been sent (IO-18)."""
@@ -274,7 +282,8 @@ class DataSocket(FlowSocket):
     def cancel_pending(self) -> None:
         """End overlapped operations (CL-24)."""
         super().cancel_pending()
-        self.pending.cancel()
+        if self._pending:
+            self._pending.cancel()
 
     # Events: the reactor looks at the kernel's socket only while a registration wants to know what it can't know yet
 
@@ -283,9 +292,11 @@ class DataSocket(FlowSocket):
         descriptor = self.kernel_descriptor
         if descriptor is None:
             return
-        wants_read = NetworkEvent.READ in self.memory.mask & self.memory.possible and not self.inbox
-        wants_read = (wants_read or self.pending.wants_data) and not self.is_receive_shut
-        wants_room = self._lacks_room or self.pending.wants_room
+        wants_read, wants_room = self.memory.wants_read and not self.inbox, self._lacks_room
+        if self._pending:
+            wants_read |= self._pending.wants_data
+            wants_room |= self._pending.wants_room
+        wants_read &= not self.is_receive_shut
         events = (READABLE if wants_read else 0) | (WRITABLE if wants_room else 0)
         if events:
             self.stack.reactor.watch(descriptor, events, self._ready)
@@ -294,7 +305,7 @@ class DataSocket(FlowSocket):
 
     def note_data(self) -> None:
         """Give data that is here to who waits for it, and tell the event memory whether there is more."""
-        self.pending.serve()
+        self.serve_pending()
         self.record(self.memory.tell(NetworkEvent.READ, self.is_readable))
         self.attend()
 
@@ -307,7 +318,7 @@ class DataSocket(FlowSocket):
         self.memory.tell(NetworkEvent.READ, self.is_readable if code == 0 else False)
         self.ended = code
         self.release_flows()
-        self.pending.serve()
+        self.serve_pending()
         self.record(self.memory.close(code))
         self.attend()
         self.wake()

@@ -103,7 +103,7 @@ class EventMemory:
         self.mask = mask
         self._recorded.clear()
         self._armed |= _ARMED_AT_FIRST
-        return self._connect() | self._level() | self._close()
+        return self._connect() | self._newly()
 
     def inherit(self, possible: NetworkEvent) -> Self:
         """Return the memory of a socket that comes from this one: same mask, nothing recorded (EV-15)."""
@@ -126,13 +126,13 @@ class EventMemory:
         """Note a join's outcome (EV-39); success opens the socket for data. ``is_leaf``: this socket itself joined."""
         self._join_code = code
         self._is_joined = is_leaf and code == 0
-        newly = self._connect()
-        return newly | self.open() if code == 0 else newly
+        self._is_open |= code == 0
+        return NONE if self.mask is NONE else self._connect() | self._newly()
 
     def open(self) -> NetworkEvent:
         """Note that data may flow: accepted, or a c_root with a session. Before, no FD_READ or FD_WRITE (EV-41)."""
         self._is_open = True
-        return self._level() | self._close()
+        return self._newly()
 
     def tell(self, event: NetworkEvent, holds: bool, code: int = 0) -> NetworkEvent:
         """Note whether a level's condition holds: data or a request is queued, there is room again."""
@@ -140,14 +140,15 @@ class EventMemory:
             self._levels[event] = code
         else:
             self._levels.pop(event, None)
-        return self._level() | self._close()
+        return self._newly()
 
     def enable(self, event: NetworkEvent, holds: bool = False) -> NetworkEvent:
         """Note a re-enabling call, even one that failed, and whether the condition holds after it (EV-25 to EV-35).
 
         For FD_WRITE only a send that found no room counts (EV-37), so ``holds`` is False.
         """
-        self._armed |= event
+        if event not in self._armed:
+            self._armed |= event
         return self.tell(event, holds) if event in LEVELS else NONE
 
     def change(self, event: NetworkEvent, code: int = 0) -> NetworkEvent:
@@ -171,15 +172,21 @@ class EventMemory:
         self.mask = self.possible = NONE
         self._recorded.clear()
 
+    @property
+    def wants_read(self) -> bool:
+        """Tell whether the program is to be told of data."""
+        return self.mask is not NONE and NetworkEvent.READ in self.mask & self.possible
+
+    def _newly(self) -> NetworkEvent:
+        # The common case first: flags are slow to work with.
+        return NONE if self.mask is NONE else self._level() | self._close()
+
     def _connect(self) -> NetworkEvent:
         code = 0 if self._join_code is None and self._is_joined else self._join_code
         return NONE if code is None else self._record(NetworkEvent.CONNECT, code)
 
     def _level(self) -> NetworkEvent:
         newly = NONE
-        if self.mask is NONE:
-            # The common case, and flags are slow to work with.
-            return newly
         for event in ORDER:
             if event in self._levels and event in self._armed and (self._is_open or event is NetworkEvent.ACCEPT):
                 newly |= self._record(event, self._levels[event])

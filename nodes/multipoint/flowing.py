@@ -4,8 +4,7 @@ May not know: sessions, and how flows are negotiated with a peer (``sessionflows
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multipoint import constants, kernel
@@ -41,7 +40,7 @@ class FlowSocket(MultipointSocket):
 
     def __init__(self, stack: "Stack", entry: Entry, kind: Kind | None) -> None:
         super().__init__(stack, entry, kind)
-        self.quality = Quality(entry.max_message)
+        self.quality = Quality(self.max_message)
         self._before: QOS | None = None
         # Whom the last join was about, which says through which interface
         self._towards: str | None = None
@@ -67,7 +66,7 @@ class FlowSocket(MultipointSocket):
 
     def override_flows(self, request: JoinRequest, towards: str) -> None:
         """Put a join's flows into force, for the time being (QS-02); without any, promise those there are (QS-03)."""
-        before = self.quality.granted
+        before = self.quality.kept
         if request.qos and not self.stack.settings.quality:
             raise error(constants.WSAEOPNOTSUPP, "the provider has no QoS")
         self._towards = towards
@@ -81,12 +80,11 @@ class FlowSocket(MultipointSocket):
             raise error(at_join(reason.code), str(reason)) from reason
         self._before = before
 
-    @contextmanager
-    def overriding(self, request: JoinRequest, towards: str) -> Iterator[None]:
-        """``override_flows``, ended if what is inside fails."""
+    def overriding(self, request: JoinRequest, towards: str, bind: Callable[[], None]) -> None:
+        """``override_flows``, then ``bind``; ended if that fails."""
         self.override_flows(request, towards)
         try:
-            yield
+            bind()
         except MultipointError as reason:
             self.end_override(reason.code)
             raise
@@ -148,7 +146,7 @@ class FlowSocket(MultipointSocket):
     def check_way(self, one_way_us: Callable[[], int]) -> None:
         """Raise WSAEOPNOTSUPP if the way to the peer takes longer than a flow allows (QS-41)."""
         if self.quality.is_guaranteed:
-            flows, taken_us = self.quality.granted, one_way_us()
+            flows, taken_us = self.quality.kept, one_way_us()
             check_latency(flows.SendingFlowspec, taken_us)
             check_latency(flows.ReceivingFlowspec, taken_us)
 

@@ -21,10 +21,14 @@ class Handshake:
 
     def __init__(self, *, is_caller: bool, key: bytes | None = None, nonce: bytes = bytes(wire.NONCE_SIZE)) -> None:
         self.is_over = False
-        self._nonce = nonce
         self._is_caller = is_caller
-        self._key = key
         self._peer_nonce: bytes | None = None
+        self.introduce(key, nonce)
+
+    def introduce(self, key: bytes | None, nonce: bytes) -> None:
+        """Greet with this nonce; prove the key, if there is one. Nothing has been said yet."""
+        self._key = key
+        self._nonce = nonce
 
     @property
     def hello(self) -> wire.Hello:

@@ -71,8 +71,7 @@ class LeafSocket(LeafFlowSocket):
             self.check_may_block()
             self._core.check_join()
             root = self.check_target(address)
-            with self.overriding(request, root.host):
-                self.bind_if_needed()
+            self.overriding(request, root.host, self.bind_if_needed)
             self._ask(root, request.negotiating(self.quality.signalled))
             return self._wait_for_root() if self.is_blocking else self
 

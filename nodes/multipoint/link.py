@@ -85,7 +85,7 @@ class Link:
 
     def introduce(self, key: bytes | None, nonce: bytes) -> None:
         """Greet with this nonce; with a key, go on only with a peer who knows it. Call it before anything happens."""
-        self._handshake = Handshake(is_caller=self.asks, key=key, nonce=nonce)
+        self._handshake.introduce(key, nonce)
 
     # What happens
 

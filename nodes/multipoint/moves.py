@@ -18,6 +18,7 @@ from multipoint.link_events import (
     Joined,
     Parted,
     Refused,
+    Request,
     Requested,
     Withdrawn,
 )
@@ -44,7 +45,7 @@ def _ask(link: "Link", now: float, about: object) -> None:
 
 
 def _queue(link: "Link", now: float, about: object) -> None:
-    assert isinstance(about, wire.Join | wire.Invite)
+    assert isinstance(about, Request)
     # A leaf asks and a root invites; the same words from the same end of a session are no request.
     if isinstance(about, wire.Join) is not link.is_root:
         link.state = State.ENDED

@@ -41,7 +41,7 @@ class PartingSocket(ChattingSocket):
             if how != constants.SD_RECEIVE and not self.is_send_shut:
                 self.is_send_shut = True
                 self.part(data or b"")
-            self.pending.serve()
+            self.serve_pending()
             self.attend()
 
     def receive_disconnect(self, room: int | None) -> bytes:
@@ -53,7 +53,7 @@ class PartingSocket(ChattingSocket):
             if room is not None and room < len(self.disconnect_data):
                 raise error(constants.WSAEFAULT, "no room for the disconnect data", needed=len(self.disconnect_data))
             self.is_receive_shut = True
-            self.pending.serve()
+            self.serve_pending()
             self.attend()
             return self.disconnect_data
 

@@ -101,8 +101,7 @@ class PlainSocket(DataSocket):
             for source in request.sources:
                 if _is_group(source) or ip_address(source).is_unspecified:
                     raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
-            with self.overriding(request, group.host):
-                self._bind_for(group, request.role)
+            self.overriding(request, group.host, lambda: self._bind_for(group, request.role))
             return self._join(group, request)
 
     def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
@@ -346,7 +345,7 @@ class PlainSocket(DataSocket):
                 raise error(constants.WSAENOPROTOOPT, "a group takes no disconnect data")
             self.is_receive_shut |= how != constants.SD_SEND
             self.is_send_shut |= how != constants.SD_RECEIVE
-            self.pending.serve()
+            self.serve_pending()
             self.attend()
 
     def receive_disconnect(self, room: int | None) -> bytes:

@@ -34,8 +34,13 @@ class Quality:
 
     @property
     def granted(self) -> QOS:
-        """A copy of the flows that were granted."""
+        """A copy of the flows that were granted, to be changed."""
         return self._granted.copy()
+
+    @property
+    def kept(self) -> QOS:
+        """The flows that were granted themselves, to be put into force again; not to be changed."""
+        return self._granted
 
     @property
     def in_force(self) -> QOS:

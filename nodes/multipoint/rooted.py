@@ -86,8 +86,7 @@ class RootedSocket(PartingSocket):
         try:
             sock = kernel.stream_socket(self.family)
             try:
-                is_ours = self._is_reserved(address.port)
-                self.bound = binding.bind(sock, address, self.options, self.stack.settings, is_ours=is_ours)
+                self.bound = binding.bind(sock, address, self.options, self.stack.settings, self._is_reserved)
             except (OSError, MultipointError):
                 sock.close()
                 raise

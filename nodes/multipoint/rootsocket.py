@@ -80,8 +80,7 @@ class RootSocket(RootFlowSocket):
             if self.has_flows:
                 # QS-35: they are those of the first join.
                 request = replace(request, qos=None)
-            with self.overriding(request, leaf.host):
-                self.bind_if_needed()
+            self.overriding(request, leaf.host, self.bind_if_needed)
             leg = self._invite(leaf, request.negotiating(self.quality.signalled))
             return self._wait_for(leg) if self.is_blocking else leg
 

@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from multipoint import threads
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.threads import Wait
-from multipoint.waiting import new_waker
+from multipoint.waiting import make_waker
 
 Sockets = Sequence[MultipointSocket]
 
@@ -34,7 +33,7 @@ def select(stack: Stack, reads: Sockets, writes: Sockets, timeout_s: float | Non
             left = None if deadline is None else deadline - time.monotonic()
             if any(ready) or (left is not None and left <= 0):
                 return ready
-            with threads.current().blocking(wait):
+            with wait:
                 _wait(waker, reads, writes, left)
             wait.check()
 
@@ -74,7 +73,7 @@ def _descriptors(sockets: Sockets) -> Iterable[int]:
 @contextmanager
 def _watching(stack: Stack, sockets: set[MultipointSocket]) -> Iterator[int]:
     """Give a descriptor that is written to when one of the sockets has changed."""
-    waker = new_waker()
+    waker = make_waker()
     try:
         with stack.lock:
             for sock in sockets:

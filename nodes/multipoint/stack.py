@@ -3,7 +3,7 @@
 May not know: handles, and what the Winsock-shaped functions are called.
 """
 
-import secrets
+import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -61,7 +61,7 @@ class Stack:
         self.templates = {**TEMPLATES, **self.settings.flow_templates}
         self.patience = Patience(self.settings.join_timeout_s, self.settings.silence_s)
         # Keys and numbers of sessions; a test may pass something predictable.
-        self.random_bytes = secrets.token_bytes
+        self.random_bytes = os.urandom
         forks.tell_child(self)
 
     def __enter__(self) -> Self:

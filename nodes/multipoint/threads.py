@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Self
 
 from multipoint import constants
 from multipoint.errors import error
@@ -17,12 +17,20 @@ from multipoint.signals import announce
 Routine = Callable[[], None]
 
 
-@dataclass(eq=False)
 class Wait:
-    """A blocking call; ``wake`` lets it look again, for instance at ``is_cancelled``."""
+    """A blocking call of this thread, while the ``with`` lasts; ``wake`` lets it look again, as at ``is_cancelled``."""
 
-    wake: Callable[[], None]
-    is_cancelled: bool = False
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
+        self.is_cancelled = False
+        self.thread = current()
+
+    def __enter__(self) -> Self:
+        self.thread.begin(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.end(self)
 
     def check(self) -> None:
         """Raise WSAEINTR if somebody has cancelled the call (DI-07)."""
@@ -58,19 +66,18 @@ class ProgramThread:
         if self._waits:
             raise error(constants.WSAEINPROGRESS, "the thread is in a blocking call already")
 
-    @contextlib.contextmanager
-    def blocking(self, wait: Wait) -> Iterator[None]:
+    def begin(self, wait: Wait) -> None:
         """Note that the thread blocks."""
         self.check_may_block()
         self._waits.append(wait)
         with _guard:
             _blocked.add(wait)
-        try:
-            yield
-        finally:
-            self._waits.remove(wait)
-            with _guard:
-                _blocked.discard(wait)
+
+    def end(self, wait: Wait) -> None:
+        """Note that it goes on."""
+        self._waits.remove(wait)
+        with _guard:
+            _blocked.discard(wait)
 
     @contextlib.contextmanager
     def in_callback(self) -> Iterator[None]:

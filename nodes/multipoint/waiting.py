@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from multipoint import constants, threads
+from multipoint import constants
 from multipoint.errors import MultipointError, error, from_kernel
+from multipoint.reactor import new_waker
 from multipoint.threads import Wait
 
 if TYPE_CHECKING:
@@ -63,15 +64,14 @@ class WaitingSocket:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if (answer := question()) is not None:
             return answer
-        wait, thread, pause = Wait(self.wake_from_outside), threads.current(), Pause(self)
-        with thread.blocking(wait), pause:
+        with Wait(self.wake_from_outside) as wait, Pause(self) as pause:
             while (answer := question()) is None:
                 wait.check()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
-                if is_alertable and thread.is_alerted:
-                    pause.interrupt(thread.run_routines)
+                if is_alertable and wait.thread.is_alerted:
+                    pause.interrupt(wait.thread.run_routines)
                 else:
                     pause.take(left)
                 if self.is_closed:
@@ -82,8 +82,7 @@ class WaitingSocket:
         self, descriptor: int | None, events: int, timeout_s: float | None, is_over: Callable[[], bool]
     ) -> bool:
         """Wait for the kernel's socket or for ``wake``, unless ``is_over`` already; False when the time is over."""
-        wait = Wait(self.wake_from_outside)
-        with threads.current().blocking(wait):
+        with Wait(self.wake_from_outside) as wait:
             with self.stack.lock:
                 self.check_open()
                 if is_over():
@@ -106,7 +105,7 @@ class WaitingSocket:
     def add_waker(self, waker: int | None = None) -> int:
         """Have a descriptor written to by ``wake``, a new one if none is given; the lock is held."""
         if waker is None:
-            waker = new_waker()
+            waker = make_waker()
         self._waiters.add(waker)
         return waker
 
@@ -161,9 +160,9 @@ class Pause:
             self._reactor.give_back()
 
 
-def new_waker() -> int:
-    """Return a descriptor that wakes who polls it."""
+def make_waker() -> int:
+    """Return a descriptor that wakes who polls it, or raise the WSA error of there being none left."""
     try:
-        return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return new_waker()
     except OSError as reason:
         raise error(from_kernel(reason.errno), str(reason)) from reason
