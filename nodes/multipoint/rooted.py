@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MAX_UNDECIDED = 2 * MAX_BACKLOG
 # Those from one host, save who waits for the program: no host can keep all others out by saying nothing.
 MAX_UNASKED = MAX_UNDECIDED // 4
+# What is decided without a condition function.
+ADMITTED = Verdict()
 
 
 class RootedSocket(PartingSocket):
@@ -183,7 +185,7 @@ class RootedSocket(PartingSocket):
         with self.stack.lock:
             link = self._first()
             if condition is None:
-                return self._decide(link, Verdict())
+                return self._decide(link, ADMITTED)
             caller = self._caller(link)
             self._deciding = link
         try:
