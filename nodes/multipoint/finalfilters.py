@@ -12,12 +12,11 @@ from multipoint import constants
 from multipoint.errors import DecodingError, error
 from multipoint.filters import Mode
 from multipoint.group_layouts import GROUP_FILTER, IP_MSFILTER
-from multipoint.groupopts import check_interface, interface_at
-from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6
+from multipoint.groupopts import check_interface, check_source, host_of, interface_at
 from multipoint.memberships import Place
 from multipoint.plain import PlainSocket
 from multipoint.sockets import MultipointSocket
-from multipoint.values import endpoint, sockaddr
+from multipoint.values import sockaddr
 
 Layout = TypeVar("Layout", IP_MSFILTER, GROUP_FILTER)
 
@@ -28,7 +27,7 @@ COUNT_SIZE = 4
 def set_group_filter(sock: MultipointSocket, given: bytes) -> bytes:
     """SIOCSMSFILTER: replace the filter of a group of either family."""
     plain, wanted = _plain(sock), _read(GROUP_FILTER.unpack, given)
-    sources = [_host(plain, source) for source in wanted.gf_slist]
+    sources = [host_of(plain, source) for source in wanted.gf_slist]
     return _replace(plain, _group_place(plain, wanted), wanted.gf_fmode, sources)
 
 
@@ -59,8 +58,7 @@ def _replace(plain: PlainSocket, place: Place, mode: int, sources: list[str]) ->
     if mode not in _MODES:
         raise error(constants.WSAEINVAL, "no filter mode", mode=mode)
     for source in sources:
-        if ip_address(source).is_multicast or ip_address(source).is_unspecified:
-            raise error(constants.WSAEINVAL, "is no source", source=source)
+        check_source(source)
     plain.replace_filter(place, _MODES[mode], sources)
     return b""
 
@@ -95,13 +93,7 @@ def _ip_place(plain: PlainSocket, it: IP_MSFILTER) -> Place:
 
 
 def _group_place(plain: PlainSocket, it: GROUP_FILTER) -> Place:
-    return _checked(Place(_host(plain, it.gf_group), it.gf_interface))
-
-
-def _host(plain: PlainSocket, name: SOCKADDR_IN | SOCKADDR_IN6) -> str:
-    if isinstance(name, SOCKADDR_IN) is not (plain.entry.family == constants.AF_INET):
-        raise error(constants.WSAEINVAL, "is of another family than the socket")
-    return endpoint(name).host.partition("%")[0]
+    return _checked(Place(host_of(plain, it.gf_group), it.gf_interface))
 
 
 def _checked(place: Place) -> Place:

@@ -223,6 +223,9 @@ def number_of(qos: QOS, kind: int) -> int | None:
 
 
 def _check_objects(qos: QOS) -> None:
+    for _ in objects(qos.objects):
+        # QS-32: whatever stands behind those that are used is looked at too.
+        pass
     mode = number_of(qos, constants.QOS_OBJECT_SD_MODE)
     rate = number_of(qos, constants.QOS_OBJECT_SHAPING_RATE)
     modes = {None, constants.TC_NONCONF_BORROW, constants.TC_NONCONF_SHAPE, constants.TC_NONCONF_DISCARD}

@@ -11,10 +11,11 @@ from ipaddress import IPv4Address, ip_address
 from multipoint import constants, kernel
 from multipoint.errors import DecodingError, error
 from multipoint.group_layouts import GROUP_REQ, GROUP_SOURCE_REQ, IP_MREQ, IP_MREQ_SOURCE, IPV6_MREQ
+from multipoint.layouts import SOCKADDR_IN
 from multipoint.memberships import Change, Place
 from multipoint.plain import PlainSocket
 from multipoint.sockets import MultipointSocket
-from multipoint.values import endpoint
+from multipoint.values import SockAddr, endpoint
 
 # What a value means: the place and, where one is named, the source.
 Reader = Callable[[MultipointSocket, bytes], tuple[Place, str | None]]
@@ -30,8 +31,23 @@ def change_group(change: Change, reader: Reader, sock: MultipointSocket, value: 
         raise error(constants.WSAEFAULT, str(reason)) from reason
     if not ip_address(place.group).is_multicast:
         raise error(constants.WSAEINVAL, "is no group", group=place.group)
+    if source is not None:
+        check_source(source)
     check_interface(place.interface)
     sock.change_group(change, place, source)
+
+
+def check_source(host: str) -> None:
+    """Raise WSAEINVAL for an address from which nobody sends."""
+    if ip_address(host).is_multicast or ip_address(host).is_unspecified:
+        raise error(constants.WSAEINVAL, "is no source", source=host)
+
+
+def host_of(sock: MultipointSocket, name: SockAddr) -> str:
+    """Return the address in a sockaddr, without its scope. Raises WSAEINVAL if it is of another family."""
+    if isinstance(name, SOCKADDR_IN) is not (sock.entry.family == constants.AF_INET):
+        raise error(constants.WSAEINVAL, "is of another family than the socket")
+    return endpoint(name).host.partition("%")[0]
 
 
 def interface_at(sock: MultipointSocket, address: str) -> int:
@@ -68,12 +84,12 @@ def _mreq6(sock: MultipointSocket, value: bytes) -> tuple[Place, str | None]:
 
 def _group_req(sock: MultipointSocket, value: bytes) -> tuple[Place, str | None]:
     it = GROUP_REQ.unpack(value)
-    return Place(endpoint(it.gr_group).host, it.gr_interface), None
+    return Place(host_of(sock, it.gr_group), it.gr_interface), None
 
 
 def _group_source_req(sock: MultipointSocket, value: bytes) -> tuple[Place, str | None]:
     it = GROUP_SOURCE_REQ.unpack(value)
-    return Place(endpoint(it.gsr_group).host, it.gsr_interface), endpoint(it.gsr_source).host
+    return Place(host_of(sock, it.gsr_group), it.gsr_interface), host_of(sock, it.gsr_source)
 
 
 _EITHER_FAMILY = {

@@ -53,12 +53,13 @@ class Interfaces:
         self._asking.close()
 
     def configure(self, name: str, capacity: int | None) -> int:
-        """Say what an interface can carry; None: what its link says. Returns its index."""
+        """Say what an interface can carry; None: what its link says. Returns its index. Raises OSError."""
+        index = socket.if_nametoindex(name) if name else 0
         if capacity is None:
             self._capacities.pop(name, None)
         else:
             self._capacities[name] = capacity
-        return socket.if_nametoindex(name)
+        return index
 
     def look(self, index: int) -> Ability:
         """Return what the interface can do now; one that is not known, or is gone, without limits, or not up."""

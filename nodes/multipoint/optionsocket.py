@@ -27,6 +27,11 @@ class OptionSocket(EventSocket):
         """Return the kernel's socket of the data plane, if there is one by now."""
         return None
 
+    @property
+    def has_rooted_data(self) -> bool:
+        """Tell whether the provider's data plane is rooted."""
+        return False
+
     def set_scope(self, scope: int) -> None:
         """Set how many routed segments multicast data crosses, 0 to 255 (IO-13, D-49)."""
         if not 0 <= scope <= 255:
@@ -61,7 +66,7 @@ class OptionSocket(EventSocket):
 
     def set_loopback(self, is_on: bool) -> None:
         """Say whether this socket receives what this host sends to the session (IO-08 to IO-11, D-48)."""
-        if self.kind and self.kind.provider.is_data_rooted:
+        if self.has_rooted_data:
             raise error(constants.WSAEINVAL, "only for nonrooted data planes")
         with self.stack.lock:
             self.check_open()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.threads import Wait
-from multipoint.waiting import make_waker
+from multipoint.waiting import make_waker, milliseconds
 
 Sockets = Sequence[MultipointSocket]
 
@@ -59,7 +59,7 @@ def _wait(waker: int, reads: Sockets, writes: Sockets, timeout_s: float | None) 
             wanted[descriptor] = wanted.get(descriptor, 0) | event
     for descriptor, events in wanted.items():
         poll.register(descriptor, events)
-    found = poll.poll(None if timeout_s is None else timeout_s * 1000)
+    found = poll.poll(milliseconds(timeout_s))
     if any(descriptor == waker for descriptor, _ in found):
         os.eventfd_read(waker)
 

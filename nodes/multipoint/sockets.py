@@ -44,6 +44,11 @@ class MultipointSocket(OptionSocket):
         self.bound: Endpoint | None = None
         stack.sockets.add(self)
 
+    @property
+    def has_rooted_data(self) -> bool:
+        """Tell whether the provider's data plane is rooted."""
+        return self.entry.provider.is_data_rooted
+
     # Life
 
     def __enter__(self) -> Self:

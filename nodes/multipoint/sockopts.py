@@ -24,9 +24,9 @@ class Option(NamedTuple):
 
 
 def set_option(sock: MultipointSocket, level: int, name: int, value: bytes) -> None:
-    """Set an option. Raises WSAEINVAL for an unknown level, WSAENOPROTOOPT for an unknown option."""
+    """Set an option. Raises WSAEINVAL for an unknown level, WSAENOPROTOOPT for one that the socket does not have."""
     sock.check_open()
-    option = _find(level, name)
+    option = _find(sock, level, name)
     if option.set is None:
         raise error(constants.WSAENOPROTOOPT, "can't be set", level=hex(level), option=hex(name))
     option.set(sock, value)
@@ -35,17 +35,17 @@ def set_option(sock: MultipointSocket, level: int, name: int, value: bytes) -> N
 def get_option(sock: MultipointSocket, level: int, name: int) -> bytes:
     """Return an option's value."""
     sock.check_open()
-    option = _find(level, name)
+    option = _find(sock, level, name)
     if option.get is None:
         raise error(constants.WSAENOPROTOOPT, "can't be read", level=hex(level), option=hex(name))
     return option.get(sock)
 
 
-def _find(level: int, name: int) -> Option:
+def _find(sock: MultipointSocket, level: int, name: int) -> Option:
     options = _OPTIONS.get(level)
     if options is None:
         raise error(constants.WSAEINVAL, "no such level", level=hex(level))
-    if name not in options:
+    if name not in options or sock.entry.family not in _FAMILIES.get(level, (sock.entry.family,)):
         raise error(constants.WSAENOPROTOOPT, "no such option", level=hex(level), option=hex(name))
     return options[name]
 
@@ -81,7 +81,8 @@ def _milliseconds(name: str) -> Option:
         return _packed(round((getattr(sock.options, name) or 0) * 1000))
 
     def store(sock: MultipointSocket, value: bytes) -> None:
-        setattr(sock.options, name, _number(value) / 1000 or None)
+        # A DWORD, not an int: the longest time is 49 days.
+        setattr(sock.options, name, (_number(value) & 0xFFFFFFFF) / 1000 or None)
 
     return Option(load, store)
 
@@ -135,6 +136,11 @@ _LOOPBACK = Option(
     lambda sock: _packed(int(sock.options.loopback)), lambda sock, value: sock.set_loopback(_number(value) != 0)
 )
 
+# SK-35: whose sockets a level is for; SOL_SOCKET is for all.
+_FAMILIES: Mapping[int, tuple[int, ...]] = {
+    constants.IPPROTO_IP: (constants.AF_INET,),
+    constants.IPPROTO_IPV6: (constants.AF_INET6,),
+}
 _OPTIONS: Mapping[int, Mapping[int, Option]] = {
     constants.SOL_SOCKET: {
         constants.SO_REUSEADDR: _flag("reuse_address"),

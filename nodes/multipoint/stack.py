@@ -129,7 +129,11 @@ class Stack:
         """Say how many bytes a second an interface can carry from now on; None: what its link says (QS-39)."""
         with self.lock:
             self.check_running()
-            self._interface_changed(self.interfaces.configure(interface, capacity))
+            try:
+                index = self.interfaces.configure(interface, capacity)
+            except OSError as reason:
+                raise error(constants.WSAEADDRNOTAVAIL, str(reason), interface=interface) from reason
+            self._interface_changed(index)
 
     def _interface_changed(self, index: int | None) -> None:
         for interface in self.admission.interfaces:

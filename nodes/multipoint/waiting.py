@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_POLL_MS = (1 << 31) - 1
+
 
 class WaitingSocket:
     """Something that calls may block on, under the stack's lock."""
@@ -94,7 +96,7 @@ class WaitingSocket:
                 poll.register(waker, select.POLLIN)
                 if descriptor is not None:
                     poll.register(descriptor, events)
-                is_ready = bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
+                is_ready = bool(poll.poll(milliseconds(timeout_s)))
                 wait.check()
                 return is_ready
             finally:
@@ -158,6 +160,11 @@ class Pause:
         if self._is_driving:
             self._is_driving = False
             self._reactor.give_back()
+
+
+def milliseconds(timeout_s: float | None) -> float | None:
+    """Return a time as ``poll`` takes it; one that is longer than it can count is three weeks."""
+    return None if timeout_s is None else min(timeout_s * 1000, LONGEST_POLL_MS)
 
 
 def make_waker() -> int:

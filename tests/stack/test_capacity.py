@@ -60,6 +60,18 @@ def test_capacity_is_what_is_configured_else_the_queues_else_the_links() -> None
         assert Interfaces(Settings()).look(99).is_up is False
 
 
+@pytest.mark.requirement("QS-34", "QS-39")
+@isolated
+def test_capacity_is_set_for_interfaces_that_there_are() -> None:
+    with Stack() as stack:
+        assert code_of(lambda: stack.set_capacity("nowhere", 1)) == c.WSAEADDRNOTAVAIL
+        # The system's choice has no name.
+        stack.set_capacity("", 1000)
+        sock = stack.socket(c.AF_INET, c.SOCK_DGRAM, c.IPPROTO_UDP, None, LEAF)
+        assert code_of(lambda: sock.set_qos(sending(1001))) == c.WSAEOPNOTSUPP
+        sock.set_qos(sending(1000))
+
+
 @pytest.mark.requirement("QS-34")
 @isolated
 def test_flow_is_admitted_against_the_queue_of_the_interface() -> None:

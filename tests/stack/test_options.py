@@ -3,10 +3,12 @@
 import pytest
 from tests.stack.calls import ANYWHERE, a_socket, failure, number, start, switch
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT
+from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 
 from multipoint import constants as c
 from multipoint import winsock as ws
+from multipoint.calling import process
+from multipoint.group_layouts import GROUP_REQ, GROUP_SOURCE_REQ, IP_MREQ, IP_MREQ_SOURCE, IPV6_MREQ
 from multipoint.layouts import LINGER
 from multipoint.values import Ref, sockaddr
 
@@ -57,3 +59,47 @@ def test_options_that_the_kernel_carries_out() -> None:
     while ws.recv(peer, bytearray(1000), 1000, 0) == 1000:
         received += 1
     assert received < 100
+
+
+@pytest.mark.requirement("SK-17", "EV-46")
+@pytest.mark.parametrize("time_ms", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF])
+@isolated
+def test_times_of_weeks_are_waited_for(time_ms: int) -> None:
+    start()
+    s, name = a_socket(LEAF | c.WSA_FLAG_OVERLAPPED, 17), bytearray(16)
+    assert ws.bind(s, ANYWHERE, 16) == ws.getsockname(s, name, Ref(16)) == 0
+    for option in (c.SO_RCVTIMEO, c.SO_SNDTIMEO):
+        switch(s, option, time_ms)
+        assert number(s, option) == time_ms
+    long = ws.TIMEVAL(time_ms // 1000)
+    calls = (lambda: ws.recv(s, bytearray(1), 1, 0), lambda: ws.select(0, ws.fd_set([s]), None, None, long))
+    for call in calls:
+        waiting = Meanwhile(call)
+        wait_till_blocked(process.sockets.get(s))
+        assert ws.sendto(s, b"x", 1, 0, bytes(name), 16) == 1
+        assert waiting.result() == 1
+
+
+V4, V6 = sockaddr("239.1.1.1", 0), sockaddr("ff15::1", 0)
+
+
+@pytest.mark.requirement("SK-35", "SK-40")
+@pytest.mark.parametrize(
+    ("family", "level", "option", "value", "code"),
+    [
+        (c.AF_INET6, c.IPPROTO_IP, c.IP_MULTICAST_TTL, (3).to_bytes(4, "little"), c.WSAENOPROTOOPT),
+        (c.AF_INET6, c.IPPROTO_IP, c.IP_ADD_MEMBERSHIP, IP_MREQ("239.1.1.1").pack(), c.WSAENOPROTOOPT),
+        (c.AF_INET, c.IPPROTO_IPV6, c.IPV6_MULTICAST_IF, (1).to_bytes(4, "little"), c.WSAENOPROTOOPT),
+        (c.AF_INET, c.IPPROTO_IPV6, c.IPV6_ADD_MEMBERSHIP, IPV6_MREQ("ff15::1", 1).pack(), c.WSAENOPROTOOPT),
+        (c.AF_INET, c.IPPROTO_IP, c.MCAST_JOIN_GROUP, GROUP_REQ(1, V6).pack(), c.WSAEINVAL),
+        (c.AF_INET6, c.IPPROTO_IPV6, c.MCAST_JOIN_GROUP, GROUP_REQ(1, V4).pack(), c.WSAEINVAL),
+        (c.AF_INET, c.IPPROTO_IP, c.MCAST_JOIN_SOURCE_GROUP, GROUP_SOURCE_REQ(1, V4, V6).pack(), c.WSAEINVAL),
+        (c.AF_INET, c.IPPROTO_IP, c.MCAST_JOIN_SOURCE_GROUP, GROUP_SOURCE_REQ(1, V4, V4).pack(), c.WSAEINVAL),
+        (c.AF_INET, c.IPPROTO_IP, c.IP_ADD_SOURCE_MEMBERSHIP, IP_MREQ_SOURCE("239.1.1.1").pack(), c.WSAEINVAL),
+    ],
+)
+@isolated
+def test_options_for_another_family_or_of_nobody(family: int, level: int, option: int, value: bytes, code: int) -> None:
+    start()
+    s = ws.WSASocket(family, 0, 17, None, 0, LEAF)
+    assert failure(ws.setsockopt(s, level, option, value, len(value))) == code

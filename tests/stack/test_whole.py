@@ -293,6 +293,8 @@ def test_loopback_is_for_nonrooted_data_planes() -> None:
         (301, source, c.WSAEINVAL),
         (302, LEAF, c.WSAEINVAL),
         (302, ROOT, c.WSAEINVAL),
+        (302, 0, c.WSAEINVAL),
+        (301, 0, c.WSAEINVAL),
     ):
         s = ws.WSASocket(c.AF_INET, 0, protocol, None, 0, flags)
         result = ws.WSAIoctl(s, c.SIO_MULTIPOINT_LOOPBACK, NONE, 4, None, 0, Ref(0), None, None)

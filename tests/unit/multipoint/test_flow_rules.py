@@ -80,6 +80,11 @@ WRONG = {
     "length below the header": (["QS-32"], with_objects(bytes.fromhex("d2070000 07000000")), c.WSA_QOS_EOBJLENGTH),
     "length beyond the row": (["QS-32"], with_objects(bytes.fromhex("ea030000 09000000")), c.WSA_QOS_EOBJLENGTH),
     "wrong length of a mode": (["QS-32"], with_objects(pack_object(MODE, bytes(8))), c.WSA_QOS_EOBJLENGTH),
+    "unknown object behind those that are used": (
+        ["QS-32"],
+        with_objects(number(MODE, 1) + number(RATE, 1) + pack_object(7, b"")),
+        c.WSA_QOS_EUNKNOWNPSOBJ,
+    ),
     "unknown object": (["QS-32"], with_objects(pack_object(7, b"")), c.WSA_QOS_EUNKNOWNPSOBJ),
 }
 
