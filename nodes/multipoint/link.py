@@ -105,7 +105,12 @@ class Link:
                     self._greet(message)
         except DecodingError as error:
             log.info("control connection: %s", error)
-            self._move(Input.GARBAGE, now, Cause.UNTRUSTED if isinstance(error, Untrusted) else Cause.GARBAGE)
+            is_untrusted = isinstance(error, Untrusted)
+            if is_untrusted and self.state is State.CLOSING:
+                # What we have to say to him as the last thing is kept back for ever, and he would wait for it.
+                self._move(Input.ABORT, now)
+            else:
+                self._move(Input.GARBAGE, now, Cause.UNTRUSTED if is_untrusted else Cause.GARBAGE)
 
     def still_there(self, now: float) -> None:
         """What the peer says is not listened to, so its silence is none."""

@@ -93,6 +93,21 @@ def test_request_that_waits_for_an_answer_to_our_flows_does_not_wait_for_ever() 
             assert (between.root.events(), between.root.breaks_off, blamed) == ([Withdrawn(0)], True, [Cause.SILENT])
 
 
+@pytest.mark.requirement("JL-66")
+@pytest.mark.parametrize("key", [b"another key", b"the key", None])
+def test_who_is_refused_before_he_has_proved_his_key_need_not_wait(key: bytes | None) -> None:
+    between = root_invites()
+    between.root.introduce(b"the key", bytes(wire.NONCE_SIZE))
+    between.leaf.introduce(key, bytes(wire.NONCE_SIZE))
+    between.root.opened(0.0)
+    between.leaf.close(0.0)
+    between.pass_bytes()
+    # What the shell does when one end breaks off.
+    if between.leaf.breaks_off:
+        between.root.broken(constants.WSAECONNREFUSED, 0.0)
+    assert between.root.events() == [Refused(constants.WSAECONNREFUSED)]
+
+
 def test_ended_link_asks_for_no_more_time() -> None:
     link = a_link(is_root=True)
     link.abort(1.0)
