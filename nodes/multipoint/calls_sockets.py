@@ -7,7 +7,7 @@ from typing import TypeAlias
 from multipoint import constants, pointers
 from multipoint.calling import call, name_of, process
 from multipoint.constants import INVALID_SOCKET, SOCKET_ERROR
-from multipoint.errors import error
+from multipoint.errors import MultipointError, error
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, ProviderClass
 from multipoint.layouts import WSABUF, WSAPROTOCOL_INFO
@@ -24,7 +24,8 @@ ConditionFunction: TypeAlias = Callable[
 @call(INVALID_SOCKET)
 def WSASocket(af: int, type: int, protocol: int, lpProtocolInfo: WSAPROTOCOL_INFO | None, g: int, dwFlags: int) -> int:
     """Return a new socket of the catalogue entry that fits."""
-    return process.sockets.add(process.stack.socket(af, type, protocol, lpProtocolInfo, dwFlags, g))
+    info = pointers.read_protocol_info(lpProtocolInfo)
+    return process.sockets.add(process.stack.socket(af, type, protocol, info, dwFlags, g))
 
 
 @call(INVALID_SOCKET)
@@ -51,7 +52,7 @@ def listen(s: int, backlog: int) -> int:
 @call(INVALID_SOCKET)
 def accept(s: int, addr: bytearray | None, addrlen: Ref[int] | None) -> int:
     """Let the first request in; return its socket."""
-    return _accept(s, addr, addrlen, None)
+    return _accept(s, addr, addrlen)
 
 
 @call(INVALID_SOCKET)
@@ -63,9 +64,7 @@ def WSAAccept(
     dwCallbackData: object,
 ) -> int:
     """Let the first request in, if the condition function says so; return its socket."""
-    if lpfnCondition is not None and not callable(lpfnCondition):
-        raise pointers.bad_pointer("lpfnCondition")
-    return _accept(s, addr, addrlen, _condition(lpfnCondition, dwCallbackData) if lpfnCondition else None)
+    return _accept(s, addr, addrlen, lpfnCondition, dwCallbackData)
 
 
 @call(INVALID_SOCKET)
@@ -107,9 +106,9 @@ def WSAConnect(
     lpGQOS: QOS | None,
 ) -> int:
     """As connect; connect data is ignored on connectionless sockets, lpGQOS has to be NULL."""
+    sock = process.sockets.get(s)
     if lpGQOS is not None:
         raise error(constants.WSAEINVAL, "lpGQOS is reserved")
-    sock = process.sockets.get(s)
     to = name_of(sock, name, namelen)
     pointers.check_result_buffer(lpCalleeData)
     sock.connect(to)
@@ -155,11 +154,27 @@ def getpeername(s: int, name: bytearray, namelen: Ref[int]) -> int:
     return 0
 
 
-def _accept(s: int, addr: bytearray | None, addrlen: Ref[int] | None, condition: Condition | None) -> int:
+def _accept(
+    s: int,
+    addr: bytearray | None,
+    addrlen: Ref[int] | None,
+    function: ConditionFunction | None = None,
+    callback_data: object = None,
+) -> int:
     sock = process.sockets.get(s)
-    pointers.check_room(addr, addrlen, sock.entry.family)
-    accepted = sock.accept(condition)
-    if addr is not None:
+    # AC-16: with one of the two NULL, no address is stored.
+    wants_address = addr is not None and addrlen is not None
+    try:
+        if wants_address:
+            pointers.check_room(addr, addrlen, sock.entry.family)
+        if not (function is None or callable(function)):
+            raise pointers.bad_pointer("lpfnCondition")
+    except MultipointError:
+        # EV-25: a call that fails re-enables too.
+        sock.reenable_accept()
+        raise
+    accepted = sock.accept(_condition(function, callback_data) if function else None)
+    if wants_address:
         pointers.store_name(accepted.peer_address, addr, addrlen)
     return process.sockets.add(accepted)
 

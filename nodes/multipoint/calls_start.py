@@ -64,11 +64,11 @@ def WSAEnumProtocols(
         raise pointers.bad_pointer("lpProtocolBuffer")
     if not isinstance(lpiProtocols, Sequence | None):
         raise pointers.bad_pointer("lpiProtocols")
+    buffer = None if lpProtocolBuffer is None else pointers.write_memory(lpProtocolBuffer, len(lpProtocolBuffer))
     entries = catalogue.visible(lpiProtocols, process.stack.settings.quality)
     packed = b"".join(entry.pack() for entry in entries)
-    room = 0 if lpProtocolBuffer is None else min(lpdwBufferLength.value, len(lpProtocolBuffer))
-    if lpProtocolBuffer is None or room < len(packed):
+    if buffer is None or min(lpdwBufferLength.value, len(buffer)) < len(packed):
         lpdwBufferLength.value = len(packed)
         raise error(constants.WSAENOBUFS, "the buffer is too small", needed=len(packed))
-    lpProtocolBuffer[: len(packed)] = packed
+    buffer[: len(packed)] = packed
     return len(entries)

@@ -17,7 +17,8 @@ from multipoint.flow import FLOWSPEC, QOS
 from multipoint.link_events import Chatted, Event, FlowsAnswered, FlowsAsked, Parted
 from multipoint.parting import PartingSocket
 from multipoint.root import Member
-from multipoint.values import Address, JoinRequest
+from multipoint.sockets import MultipointSocket
+from multipoint.values import Address, Condition, JoinRequest
 from multipoint.wire import Endpoint
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class LegSocket(PartingSocket):
         self.check_open()
         self.check_join(request.role)
         raise error(constants.WSAEISCONN, "is a leg")
+
+    def listen(self, backlog: int = constants.SOMAXCONN) -> None:
+        """Raise WSAEISCONN, as any joined c_leaf does (AC-03)."""
+        self.check_open()
+        raise error(constants.WSAEISCONN, "is a leg", backlog=backlog)
+
+    def accept(self, condition: Condition | None = None) -> MultipointSocket:
+        """Raise WSAEINVAL: it never listens (AC-10, AC-14)."""
+        self.check_open()
+        raise error(constants.WSAEINVAL, "is a leg", condition=condition)
 
     # Quality of service: what we send is the session's, what we receive is this leaf's
 

@@ -8,7 +8,7 @@ import struct
 from multipoint import constants
 from multipoint.errors import DecodingError, MultipointError, error
 from multipoint.flow import QOS
-from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSABUF
+from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSABUF, WSAPROTOCOL_INFO
 from multipoint.values import Ref, SockAddr, endpoint, sockaddr
 from multipoint.wire import Endpoint
 
@@ -59,10 +59,9 @@ def store_name(address: Endpoint, name: object, namelen: object) -> None:
 
 
 def check_room(name: object, namelen: object, family: int) -> None:
-    """Raise WSAEFAULT if ``store_name`` would; both None is fine."""
-    if name is None and namelen is None:
-        return
-    _room(name, namelen, SIZES[family])
+    """Raise WSAEFAULT if ``store_name`` would; without a name nothing is stored, and no length is needed."""
+    if name is not None:
+        _room(name, namelen, SIZES[family])
 
 
 def reference(ref: object, what: str) -> Ref[int]:
@@ -146,6 +145,16 @@ def read_qos(qos: object) -> QOS | None:
         except DecodingError as reason:
             raise error(constants.WSAEFAULT, str(reason)) from reason
     raise bad_pointer("QOS")
+
+
+def read_protocol_info(info: object) -> WSAPROTOCOL_INFO | None:
+    """Return an entry of the catalogue, or what a program takes for one; its packed bytes will do. None for NULL."""
+    if info is None or isinstance(info, WSAPROTOCOL_INFO):
+        return info
+    try:
+        return WSAPROTOCOL_INFO.unpack(read_memory(info, WSAPROTOCOL_INFO.size))
+    except DecodingError as reason:
+        raise error(constants.WSAEFAULT, str(reason)) from reason
 
 
 def _checked_qos(qos: QOS) -> QOS:

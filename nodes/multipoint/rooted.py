@@ -137,7 +137,7 @@ class RootedSocket(PartingSocket):
     @property
     def may_receive(self) -> bool:
         """Tell whether a request waits (EV-49), or a message."""
-        return self.door.is_calling or super().may_receive
+        return self.door.first() is not None or super().may_receive
 
     def _taken(self, sock: socket.socket, peer: Endpoint) -> None:
         if len(self._callers) >= MAX_UNDECIDED or self._unasked_from(peer.host) >= MAX_UNASKED:
@@ -191,25 +191,37 @@ class RootedSocket(PartingSocket):
         try:
             with threads.current().in_callback():
                 verdict = condition(caller)
-        finally:
+        except BaseException:
             with self.stack.lock:
-                self._deciding = None
+                self._end_decision()
+                self.reenable_accept()
+            raise
         with self.stack.lock:
+            self._end_decision()
             self.check_open()
             self._check_still_here(link)
             return self._decide(link, verdict, caller)
+
+    def _end_decision(self) -> None:
+        """Let those look again who wait in an accept of their own; the lock is held."""
+        self._deciding = None
+        self.wake()
+
+    def _undecided(self) -> Link | None:
+        """Return the first request, unless the condition function of another thread looks at it."""
+        return None if self._deciding else self.door.first()
 
     def _first(self) -> Link:
         self.check_idle()
         if not self.is_listening:
             raise error(constants.WSAEINVAL, "is not listening")
-        link = self.wait_until(self.door.first) if self.is_blocking else self.door.first()
+        link = self.wait_until(self._undecided) if self.is_blocking else self.door.first()
         if link is None:
-            self._reenable_accept()
+            self.reenable_accept()
             raise WouldBlock(constants.WSAEWOULDBLOCK, "no request is here")
         if self.door.was_reset(link):
             self.door.take(link)
-            self._reenable_accept()
+            self.reenable_accept()
             raise error(constants.WSAECONNRESET, "the connection of the request was reset")
         return link
 
@@ -224,7 +236,7 @@ class RootedSocket(PartingSocket):
     def _check_still_here(self, link: Link) -> None:
         """AC-18: it gave up while the condition function ran."""
         if link not in self._connections:
-            self._reenable_accept()
+            self.reenable_accept()
             raise error(constants.WSAEACCES, "the request was withdrawn")
 
     def _decide(self, link: Link, verdict: Verdict, caller: Caller | None = None) -> MultipointSocket:
@@ -235,7 +247,7 @@ class RootedSocket(PartingSocket):
         try:
             return self._decided(link, verdict, caller)
         finally:
-            self._reenable_accept()
+            self.reenable_accept()
 
     def _decided(self, link: Link, verdict: Verdict, caller: Caller | None) -> MultipointSocket:
         if verdict.action not in (constants.CF_ACCEPT, constants.CF_REJECT):
@@ -262,8 +274,10 @@ class RootedSocket(PartingSocket):
         connection = self._connections.pop(link)
         connection.pump()
 
-    def _reenable_accept(self) -> None:
-        self.record(self.memory.enable(NetworkEvent.ACCEPT, self.door.is_calling))
+    def reenable_accept(self) -> None:
+        """Re-enable FD_ACCEPT: an accept was tried, well or not (EV-25)."""
+        with self.stack.lock:
+            self.record(self.memory.enable(NetworkEvent.ACCEPT, self.door.is_calling))
 
     def withdrawn(self, link: Link, code: int) -> None:
         """A request is gone; if its connection was reset, the next accept tells (AC-18)."""

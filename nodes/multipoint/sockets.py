@@ -166,6 +166,12 @@ class MultipointSocket(OptionSocket):
         if self.entry.provider.has_connect_data and len(data) > MAX_CONNECT_DATA:
             raise error(constants.WSAEFAULT, "too much caller data", length=len(data), most=MAX_CONNECT_DATA)
 
+    def reenable_accept(self) -> None:
+        """Re-enable FD_ACCEPT: an accept was tried, well or not (EV-25)."""
+
+    def reenable_read(self) -> None:
+        """Re-enable FD_READ: a receive was tried, well or not (EV-25)."""
+
     def join(self, address: Address, request: JoinRequest = JoinRequest()) -> "MultipointSocket":  # noqa: B008 - frozen
         """Join a leaf to a session; return the leg (c_root) or this socket (c_leaf). Nonblocking: FD_CONNECT comes."""
         raise self._not_here("WSAJoinLeaf")

@@ -321,7 +321,6 @@ def test_leg_is_a_leaf_without_data_of_the_session() -> None:
     assert ws.recv(root, buffer, 20, 0) == 11
     assert ws.ioctlsocket(leg, c.FIONBIO, Ref(1)) == 0
     assert failure(ws.recv(leg, buffer, 20, 0)) == c.WSAEWOULDBLOCK
-    assert failure(ws.listen(leg, 5)) == c.WSAEOPNOTSUPP
     event = ws.WSACreateEvent()
     assert ws.WSAEventSelect(leg, event, c.FD_CLOSE) == 0
     assert ws.closesocket(member) == 0

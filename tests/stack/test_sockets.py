@@ -58,6 +58,26 @@ def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
     assert ws.closesocket(other) == 0
 
 
+@pytest.mark.requirement("SK-03", "SK-05", "SU-21")
+@isolated
+def test_entry_is_taken_as_the_catalogue_has_written_it() -> None:
+    start()
+    memory, length = bytearray(9999), Ref(9999)
+    assert ws.WSAEnumProtocols([302], memory, length) == 2
+    make: Callable[..., int] = ws.WSASocket
+    anything = c.FROM_PROTOCOL_INFO
+    for at in range(0, 2 * WSAPROTOCOL_INFO.size, WSAPROTOCOL_INFO.size):
+        s = make(anything, anything, anything, memory[at:], 0, ROOT)
+        packed = bytearray(WSAPROTOCOL_INFO.size)
+        assert ws.getsockopt(s, c.SOL_SOCKET, c.SO_PROTOCOL_INFOA, packed, Ref(len(packed))) == 0
+        assert packed == memory[at : at + len(packed)]
+    short = memory[: WSAPROTOCOL_INFO.size - 1]
+    assert failure(make(anything, anything, anything, short, 0, ROOT)) == c.WSAEFAULT
+    assert failure(make(anything, anything, anything, bytes(WSAPROTOCOL_INFO.size), 0, ROOT)) == c.WSAEINVAL
+    read_only = memoryview(bytes(9999))
+    assert failure(ws.WSAEnumProtocols(None, read_only, Ref(9999))) == c.WSAEFAULT  # type: ignore[arg-type]
+
+
 @pytest.mark.requirement("SK-04", "SK-05", "SK-06", "SK-12", "SK-14", "SK-19")
 @isolated
 def test_sockets_that_are_not_to_be_had() -> None:
