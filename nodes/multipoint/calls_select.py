@@ -56,10 +56,10 @@ def select(
     timeout: TIMEVAL | None,
 ) -> int:
     """Leave those that are ready in the sets; return how many, 0 when the time is over. Nothing is exceptional."""
-    sets = [_sockets(set) for set in (readfds, writefds, exceptfds)]
-    if not any(sets):
+    reads, writes, exceptions = (_sockets(set) for set in (readfds, writefds, exceptfds))
+    if not (reads or writes or exceptions):
         raise error(constants.WSAEINVAL, "no sockets")
-    ready = select_sockets(process.stack, sets[0], sets[1], _seconds(timeout))
+    ready = select_sockets(process.stack, reads, writes, exceptions, _seconds(timeout))
     for set, places in zip((readfds, writefds, exceptfds), (*ready, []), strict=True):
         if set is not None:
             set.fd_array[:] = [set.fd_array[at] for at in places]

@@ -20,16 +20,21 @@ from multipoint.waiting import make_waker, milliseconds
 Sockets = Sequence[MultipointSocket]
 
 
-def select(stack: Stack, reads: Sockets, writes: Sockets, timeout_s: float | None) -> tuple[list[int], list[int]]:
-    """Return the places of those that are ready, in ``reads`` and in ``writes``; none when the time is over."""
+def select(
+    stack: Stack, reads: Sockets, writes: Sockets, exceptions: Sockets, timeout_s: float | None
+) -> tuple[list[int], list[int]]:
+    """Return the places of those that are ready, in ``reads`` and in ``writes``; none when the time is over.
+
+    Nothing is ever exceptional, but the end of a socket in ``exceptions`` ends the call too.
+    """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    with _watching(stack, {*reads, *writes}) as waker:
+    with _watching(stack, {*reads, *writes, *exceptions}) as waker:
         wait = Wait(lambda: os.eventfd_write(waker, 1))
         with stack.lock:
-            for sock in (*reads, *writes):
+            for sock in (*reads, *writes, *exceptions):
                 sock.check_open()
         while True:
-            ready = _look(stack, reads, writes)
+            ready = _look(stack, reads, writes, exceptions)
             left = None if deadline is None else deadline - time.monotonic()
             if any(ready) or (left is not None and left <= 0):
                 return ready
@@ -38,9 +43,9 @@ def select(stack: Stack, reads: Sockets, writes: Sockets, timeout_s: float | Non
             wait.check()
 
 
-def _look(stack: Stack, reads: Sockets, writes: Sockets) -> tuple[list[int], list[int]]:
+def _look(stack: Stack, reads: Sockets, writes: Sockets, exceptions: Sockets) -> tuple[list[int], list[int]]:
     with stack.lock:
-        for sock in (*reads, *writes):
+        for sock in (*reads, *writes, *exceptions):
             if sock.is_closed:
                 raise sock.closed_elsewhere()
         return (

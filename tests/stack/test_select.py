@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, events_of, join, start
 
 from multipoint import constants as c
 from multipoint import winsock as ws
+from multipoint.calling import process
 from multipoint.values import Ref
 from multipoint.winsock import TIMEVAL, fd_set
 
@@ -142,3 +143,23 @@ def test_select_leaves_the_event_memory_alone() -> None:
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
     assert ws.recv(leaf, bytearray(9), 9, 0) == 3
     assert events_of(leaf, event, c.FD_READ) == {c.FD_READ: 0}
+
+
+@pytest.mark.requirement("EV-46", "SU-09")
+@pytest.mark.parametrize("end", ["closesocket", "WSACleanup"])
+@isolated
+def test_select_ends_with_a_socket_of_any_set(end: str) -> None:
+    start()
+    for place in range(3):
+        s = a_socket(LEAF)
+        sets = [fd_set([s]) if at == place else None for at in range(3)]
+        # As long as a TIMEVAL can say.
+        waiting = Meanwhile(lambda sets=sets: error_of(ws.select(0, *sets, TIMEVAL(0x7FFFFFFF))))  # type: ignore[misc,call-arg]
+        wait_till_blocked(process.sockets.get(s))
+        if end == "closesocket":
+            assert ws.closesocket(s) == 0
+        else:
+            assert ws.WSACleanup() == 0
+        assert waiting.result() == c.WSAEINTR
+        if end == "WSACleanup":
+            start()
