@@ -60,6 +60,12 @@ def _numbers(function: Callable[..., object]) -> tuple[int, ...]:
     )
 
 
+def seconds(milliseconds: int) -> float | None:
+    """Return a time limit that C takes as a DWORD; None is none."""
+    dword = milliseconds & 0xFFFFFFFF
+    return None if dword == constants.WSA_INFINITE else dword / 1000
+
+
 def name_of(sock: MultipointSocket, name: object, namelen: object) -> Endpoint:
     """Return the address in a name of a call other than a join."""
     try:

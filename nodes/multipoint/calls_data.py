@@ -37,10 +37,8 @@ def recv(s: int, buf: Writable, len: int, flags: int) -> int:
 @call(SOCKET_ERROR)
 def recvfrom(s: int, buf: Writable, len: int, flags: int, from_: bytearray | None, fromlen: Ref[int] | None) -> int:
     """Receive one message and its sender; 0 after the orderly end of a session (CL-12)."""
-    sock = process.sockets.get(s)
-    pointers.check_room(from_, fromlen, sock.entry.family)
     try:
-        size, sender = _receive(s, buf, len, flags)
+        size, sender = _receive(s, buf, len, flags, from_, fromlen)
     except MultipointError as reason:
         if reason.code == constants.WSAEDISCON:
             return 0
@@ -65,9 +63,17 @@ def check_send_flags(flags: int) -> None:
         raise error(constants.WSAEINVAL, "unknown flags", flags=flags)
 
 
-def _receive(s: int, buf: object, length: int, flags: int) -> tuple[int, Endpoint]:
+def _receive(
+    s: int, buf: object, length: int, flags: int, name: object = None, namelen: object = None
+) -> tuple[int, Endpoint]:
     sock = process.sockets.get(s)
-    room = pointers.write_memory(buf, length)
+    try:
+        pointers.check_room(name, namelen, sock.entry.family)
+        room = pointers.write_memory(buf, length)
+    except MultipointError:
+        # EV-25: a call that fails re-enables too.
+        sock.reenable_read()
+        raise
     try:
         data, sender = sock.receive(length, flags)
     except MultipointError as reason:

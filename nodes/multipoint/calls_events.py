@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from multipoint import constants, pointers, threads
-from multipoint.calling import call, process
+from multipoint.calling import call, process, seconds
 from multipoint.constants import (
     SOCKET_ERROR,
-    WSA_INFINITE,
     WSA_INVALID_EVENT,
     WSA_MAXIMUM_WAIT_EVENTS,
     WSA_WAIT_FAILED,
@@ -49,14 +48,14 @@ def WSACloseEvent(hEvent: int) -> bool:
 
 
 @call(SOCKET_ERROR)
-def WSAEventSelect(s: int, hEventObject: int, lNetworkEvents: int) -> int:
+def WSAEventSelect(s: int, hEventObject: int | None, lNetworkEvents: int) -> int:
     """Have the event object signalled for these events of the socket, which becomes nonblocking."""
     sock = process.sockets.get(s)
     sock.select_events(_signal(hEventObject) if lNetworkEvents else None, lNetworkEvents)
     return 0
 
 
-def _signal(handle: int) -> Signal:
+def _signal(handle: int | None) -> Signal:
     """Return the event object. Raises WSAEINVAL (EV-12, EV-20)."""
     try:
         return process.events.get(handle)
@@ -90,8 +89,7 @@ def WSAWaitForMultipleEvents(
     signals = [process.events.get(handle) for handle in lphEvents[:cEvents]]
     if fWaitAll and len(set(signals)) < len(signals):
         raise error(constants.WSA_INVALID_PARAMETER, "an event object comes twice")
-    timeout_s = None if dwTimeout == WSA_INFINITE else dwTimeout / 1000
-    answer = wait_for(timeout_s, partial(_look, process.stack, signals, fWaitAll, fAlertable))
+    answer = wait_for(seconds(dwTimeout), partial(_look, process.stack, signals, fWaitAll, fAlertable))
     if answer is None:
         return WSA_WAIT_TIMEOUT
     if answer == WSA_WAIT_IO_COMPLETION:

@@ -1,7 +1,7 @@
 """Winsock-shaped: network events as messages. There are no windows here, so hWnd is a queue of ``create_queue``."""
 
 from multipoint import constants
-from multipoint.calling import call, process
+from multipoint.calling import call, process, seconds
 from multipoint.constants import SOCKET_ERROR, WSA_INFINITE
 from multipoint.errors import MultipointError, error
 from multipoint.events import NetworkEvent
@@ -13,7 +13,7 @@ NOTHING: MSG | None = None
 
 
 @call(SOCKET_ERROR)
-def WSAAsyncSelect(s: int, hWnd: int, wMsg: int, lEvent: int) -> int:
+def WSAAsyncSelect(s: int, hWnd: int | None, wMsg: int, lEvent: int) -> int:
     """Have a message posted for each of these events of the socket, which becomes nonblocking (EV-23)."""
     sock = process.sockets.get(s)
     if not process.stack.dialect.has_async_select:
@@ -26,7 +26,7 @@ def WSAAsyncSelect(s: int, hWnd: int, wMsg: int, lEvent: int) -> int:
 
     def post(which: EventSocket, event: NetworkEvent, code: int) -> None:
         # A socket that was accepted but not given to the program yet gets its descriptor now.
-        if queue:
+        if queue and hWnd is not None:
             assert isinstance(which, MultipointSocket)
             queue.post(MSG(hWnd, wMsg, process.sockets.add(which), code << 16 | event))
 
@@ -53,4 +53,4 @@ def create_queue() -> int:
 @call(NOTHING)
 def get_message(hWnd: int, timeout_ms: int = WSA_INFINITE) -> MSG | None:
     """Return the next message, None when the time is over; what GetMessage and PeekMessage do on Windows."""
-    return process.queues.get(hWnd).get(None if timeout_ms == WSA_INFINITE else timeout_ms / 1000)
+    return process.queues.get(hWnd).get(seconds(timeout_ms))

@@ -63,10 +63,8 @@ def WSARecv(
     lpCompletionRoutine: CompletionRoutine | None,
 ) -> int:
     """Scatter one message over several buffers; WSAEDISCON after the orderly end of a session (CL-12)."""
-    sock = process.sockets.get(s)
-    rooms = _rooms(lpBuffers, dwBufferCount)
-    overlapped = lpOverlapped, lpCompletionRoutine
-    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, overlapped, lambda _: None)
+    memory, overlapped = (lpBuffers, dwBufferCount), (lpOverlapped, lpCompletionRoutine)
+    return _receive(process.sockets.get(s), memory, lpNumberOfBytesRecvd, lpFlags, (None, None), overlapped)
 
 
 @call(SOCKET_ERROR)
@@ -82,15 +80,8 @@ def WSARecvFrom(
     lpCompletionRoutine: CompletionRoutine | None,
 ) -> int:
     """As WSARecv, with the sender; overlapped, his address is stored at the end."""
-    sock = process.sockets.get(s)
-    pointers.check_room(lpFrom, lpFromlen, sock.entry.family)
-    rooms = _rooms(lpBuffers, dwBufferCount)
-
-    def store(sender: Endpoint) -> None:
-        if lpFrom is not None:
-            pointers.store_name(sender, lpFrom, lpFromlen)
-
-    return _receive(sock, rooms, lpNumberOfBytesRecvd, lpFlags, (lpOverlapped, lpCompletionRoutine), store)
+    memory, overlapped = (lpBuffers, dwBufferCount), (lpOverlapped, lpCompletionRoutine)
+    return _receive(process.sockets.get(s), memory, lpNumberOfBytesRecvd, lpFlags, (lpFrom, lpFromlen), overlapped)
 
 
 @call(False)
@@ -157,15 +148,26 @@ def _begin_send(sock: MultipointSocket, message: bytes, to: Endpoint | None, ope
 
 def _receive(
     sock: MultipointSocket,
-    rooms: list[memoryview],
+    memory: tuple[object, object],
     count: Ref[int] | None,
     lpFlags: object,
+    name: tuple[object, object],
     overlapped: tuple[object, object],
-    store: Callable[[Endpoint], None],
 ) -> int:
-    pointers.optional_reference(count, "lpNumberOfBytesRecvd")
-    flags = pointers.reference(lpFlags, "lpFlags").value
-    operation = begin(sock, *overlapped)
+    def store(sender: Endpoint) -> None:
+        if name[0] is not None:
+            pointers.store_name(sender, *name)
+
+    try:
+        pointers.check_room(*name, sock.entry.family)
+        rooms = _rooms(*memory)
+        pointers.optional_reference(count, "lpNumberOfBytesRecvd")
+        flags = pointers.reference(lpFlags, "lpFlags").value
+        operation = begin(sock, *overlapped)
+    except MultipointError:
+        # EV-25: a call that fails re-enables too.
+        sock.reenable_read()
+        raise
     if operation is None:
         size = _scatter(lambda: sock.receive(sum(map(len, rooms)), flags), rooms, store)
     else:

@@ -121,7 +121,7 @@ class DataSocket(FlowSocket):
                 raise self.translated(reason) from reason
             else:
                 return at_once if len(at_once[0]) <= size else cut(at_once, size)
-        self.check_receive(flags)
+        self.try_receive(flags)
         deadline = self._deadline(self.options.receive_timeout_s)
         while True:
             message = self.next_message(is_peek=bool(flags & constants.MSG_PEEK))
@@ -165,7 +165,7 @@ class DataSocket(FlowSocket):
         except OSError as reason:
             raise self.translated(reason) from reason
         finally:
-            self._reenable_read()
+            self.reenable_read()
 
     def check_refusal(self) -> None:
         """Raise, once, what the network has told of an earlier send; the lock is held."""
@@ -184,6 +184,14 @@ class DataSocket(FlowSocket):
         self.check_open()
         if self.ended is not None:
             raise error(self.ended or constants.WSAEDISCON, "the session has ended")
+
+    def try_receive(self, flags: int) -> None:
+        """Raise what keeps a receive from beginning; to have tried counts (EV-25)."""
+        try:
+            self.check_receive(flags)
+        except MultipointError:
+            self.reenable_read()
+            raise
 
     def check_receive(self, flags: int) -> None:
         """Raise what keeps a receive from beginning."""
@@ -329,7 +337,8 @@ class DataSocket(FlowSocket):
             self.record(self.memory.tell(NetworkEvent.WRITE, True))
         self.note_data()
 
-    def _reenable_read(self) -> None:
+    def reenable_read(self) -> None:
+        """Re-enable FD_READ: a receive was tried, well or not (EV-25)."""
         # Without a registration nobody is to be told; select_events looks anew (EV-18).
         if self.memory.mask:
             with self.stack.lock:

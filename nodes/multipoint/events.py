@@ -129,6 +129,10 @@ class EventMemory:
         self._is_open |= code == 0
         return NONE if self.mask is NONE else self._connect() | self._newly()
 
+    def forget_join(self) -> None:
+        """Note that the call itself has told a join's outcome: a registration does not hear of it again (EV-18)."""
+        self._join_code = None
+
     def open(self) -> NetworkEvent:
         """Note that data may flow: accepted, or a c_root with a session. Before, no FD_READ or FD_WRITE (EV-41)."""
         self._is_open = True

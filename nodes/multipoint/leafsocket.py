@@ -116,6 +116,7 @@ class LeafSocket(LeafFlowSocket):
             if self._prepared:
                 self._prepared.sock.close()
                 self._prepared = None
+        self.memory.forget_join()
         if code:
             raise error(code, "did not join")
         return self

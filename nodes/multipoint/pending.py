@@ -62,7 +62,7 @@ class Pending:
 
     def receive(self, flags: int, end: ReceiveEnd) -> Message | None:
         """Return a message at once; None: ``end`` will be called. Raises what keeps it from being received."""
-        self._sock.check_receive(flags)
+        self._sock.try_receive(flags)
         message = None if self._receives else self._sock.next_message(is_peek=bool(flags & constants.MSG_PEEK))
         if message is None:
             self._receives.append(Receive(flags, end))

@@ -128,6 +128,7 @@ class PlainSocket(DataSocket):
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()
         if code and self.is_blocking:
+            self.memory.forget_join()
             raise error(code, "the kernel did not take the membership", group=group)
         return self
 
@@ -259,7 +260,7 @@ class PlainSocket(DataSocket):
         """Raise WSAECONNRESET if an earlier datagram was refused (DP-37)."""
         if self._is_refused:
             self._is_refused = False
-            self._reenable_read()
+            self.reenable_read()
             raise error(constants.WSAECONNRESET, "nobody was at the port of a datagram")
 
     def check_receive(self, flags: int) -> None:

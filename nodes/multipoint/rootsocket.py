@@ -113,6 +113,7 @@ class RootSocket(RootFlowSocket):
             if not leg.is_closed:
                 leg.close()
             raise
+        self.memory.forget_join()
         if code:
             leg.close()
             raise error(code, "the leaf did not join")
