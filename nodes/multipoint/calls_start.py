@@ -59,15 +59,18 @@ def WSAEnumProtocols(
     lpiProtocols: Sequence[int] | None, lpProtocolBuffer: bytearray | None, lpdwBufferLength: Ref[int]
 ) -> int:
     """Write the catalogue's entries into the buffer; return their number (SU-14 to SU-16)."""
-    pointers.reference(lpdwBufferLength, "lpdwBufferLength")
+    room = pointers.reference(lpdwBufferLength, "lpdwBufferLength").value
     if not isinstance(lpProtocolBuffer, bytearray | memoryview | None):
         raise pointers.bad_pointer("lpProtocolBuffer")
-    if not isinstance(lpiProtocols, Sequence | None):
+    wanted = () if lpiProtocols is None else lpiProtocols
+    if not isinstance(wanted, Sequence) or not all(isinstance(protocol, int) for protocol in wanted):
         raise pointers.bad_pointer("lpiProtocols")
+    if any(number < 0 for number in (room, *wanted)):
+        raise error(constants.WSAEINVAL, "neither a length nor a protocol is negative")
     buffer = None if lpProtocolBuffer is None else pointers.write_memory(lpProtocolBuffer, len(lpProtocolBuffer))
     entries = catalogue.visible(lpiProtocols, process.stack.settings.quality)
     packed = b"".join(entry.pack() for entry in entries)
-    if buffer is None or min(lpdwBufferLength.value, len(buffer)) < len(packed):
+    if buffer is None or min(room, len(buffer)) < len(packed):
         lpdwBufferLength.value = len(packed)
         raise error(constants.WSAENOBUFS, "the buffer is too small", needed=len(packed))
     buffer[: len(packed)] = packed

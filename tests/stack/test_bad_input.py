@@ -147,6 +147,26 @@ def test_ioctlsocket_has_room_for_one_number() -> None:
     assert number.value == 7
 
 
+@pytest.mark.requirement("SU-16")
+@isolated
+def test_catalogue_wants_good_pointers_and_arguments() -> None:
+    start()
+    enumerate_protocols: Callable[..., int] = ws.WSAEnumProtocols
+    buffer, length = bytearray(4000), Ref(4000)
+    for protocols, room, needed, code in (
+        (7, buffer, length, c.WSAEFAULT),
+        ("17", buffer, length, c.WSAEFAULT),
+        ([17, None], buffer, length, c.WSAEFAULT),
+        (None, b"no room to write to", length, c.WSAEFAULT),
+        (None, buffer, None, c.WSAEFAULT),
+        ([17, -1], buffer, length, c.WSAEINVAL),
+        (None, buffer, Ref(-1), c.WSAEINVAL),
+    ):
+        assert failure(enumerate_protocols(protocols, room, needed)) == code, protocols
+        assert not any(buffer)
+    assert enumerate_protocols([17], buffer, length) == 2
+
+
 @pytest.mark.requirement("DP-36")
 @isolated
 def test_operation_that_could_not_begin_is_not_pending() -> None:

@@ -14,6 +14,7 @@ from tests.stack.people import CONFERENCE_ROOT, LEAF, ROOT, Meanwhile
 
 from multipoint import constants as c
 from multipoint import winsock as ws
+from multipoint.calling import process
 from multipoint.catalogue import CATALOGUE, Entry
 from multipoint.layouts import WSADATA, WSAPROTOCOL_INFO
 from multipoint.values import Ref, sockaddr
@@ -30,7 +31,7 @@ def descriptors() -> set[int]:
 # Which socket comes
 
 
-@pytest.mark.requirement("SK-01", "SK-18", "SK-03", "SK-37", "SK-21")
+@pytest.mark.requirement("SK-01", "SK-18", "SK-03", "SK-37", "SK-21", "SU-20")
 @ENTRIES
 @isolated
 def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
@@ -51,7 +52,12 @@ def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
     packed, length = bytearray(WSAPROTOCOL_INFO.size), Ref(WSAPROTOCOL_INFO.size)
     assert ws.getsockopt(s, c.SOL_SOCKET, c.SO_PROTOCOL_INFOA, packed, length) == 0
     assert WSAPROTOCOL_INFO.unpack(packed) == info
-    # Blocking, and without a registration: FIONBIO 0 is no contradiction, and no event is recorded.
+    packed, length = bytearray(WSAPROTOCOL_INFO.wide_size), Ref(WSAPROTOCOL_INFO.wide_size)
+    assert ws.getsockopt(s, c.SOL_SOCKET, c.SO_PROTOCOL_INFOW, packed, length) == 0
+    assert WSAPROTOCOL_INFO.unpack(packed, wide=True) == info
+    assert number(s, c.SO_MAX_MSG_SIZE) == info.dwMessageSize
+    assert process.sockets.get(s).is_blocking
+    # Without a registration FIONBIO 0 is no contradiction (SK-41).
     assert ws.ioctlsocket(s, c.FIONBIO, Ref(0)) == 0
     assert ws.closesocket(s) == 0
     assert failure(ws.closesocket(s)) == c.WSAENOTSOCK

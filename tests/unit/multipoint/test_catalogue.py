@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from multipoint import catalogue
 from multipoint import constants as c
 from multipoint.catalogue import CATALOGUE, PROVIDER_VERSION, Entry, choose, kind, visible
 from multipoint.errors import MultipointError
@@ -88,6 +89,13 @@ def test_role_of_a_root_is_the_leaf_s_mirrored() -> None:
 )
 def test_catalogue_shows_the_protocols_asked_for(asked: list[int] | None, count: int) -> None:
     assert len(visible(asked)) == count
+
+
+@pytest.mark.requirement("SU-14")
+def test_catalogue_keeps_hidden_entries_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalogue._PROVIDER_FLAGS, SSM, c.PFL_HIDDEN)
+    assert {info.iProtocol for info in visible(None)} == {17, 302, 303}
+    assert visible([301]) == []
 
 
 CHOICES = [

@@ -96,6 +96,41 @@ def test_protocol_has_both_widths() -> None:
     assert WSAPROTOCOL_INFO.unpack(INFO.pack(wide=True), wide=True) == INFO
 
 
+# C.9, in its order; the numbers of the chain follow ChainLen at 44.
+PROTOCOL_OFFSETS = {
+    "dwServiceFlags1": 0,
+    "dwServiceFlags2": 4,
+    "dwServiceFlags3": 8,
+    "dwServiceFlags4": 12,
+    "dwProviderFlags": 16,
+    "dwCatalogEntryId": 36,
+    "ChainLen": 40,
+    "iVersion": 72,
+    "iAddressFamily": 76,
+    "iMaxSockAddr": 80,
+    "iMinSockAddr": 84,
+    "iSocketType": 88,
+    "iProtocol": 92,
+    "iProtocolMaxOffset": 96,
+    "iNetworkByteOrder": 100,
+    "iSecurityScheme": 104,
+    "dwMessageSize": 108,
+    "dwProviderReserved": 112,
+}
+
+
+@pytest.mark.requirement("SU-21")
+@pytest.mark.parametrize("wide", [False, True])
+def test_each_field_of_a_protocol_has_its_place(wide: bool) -> None:
+    values = {name: 0x1000 + offset for name, offset in PROTOCOL_OFFSETS.items()}
+    identity = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
+    data = WSAPROTOCOL_INFO(**values, ProviderId=identity, szProtocol="name").pack(wide)  # type: ignore[arg-type]
+    found = {name: int.from_bytes(data[offset : offset + 4], "little") for name, offset in PROTOCOL_OFFSETS.items()}
+    assert found == values
+    assert data[20:36] == identity.bytes_le
+    assert data[116:].startswith("name".encode("utf-16-le" if wide else "ascii"))
+
+
 @pytest.mark.requirement("QS-01", "QS-10")
 def test_qos_keeps_its_objects() -> None:
     objects = bytes.fromhex("d2070000 0c000000 01000000")
