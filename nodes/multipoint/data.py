@@ -63,7 +63,9 @@ class DataSocket(FlowSocket):
     def kernel_descriptor(self) -> int | None:
         """Return the descriptor of the kernel's socket, None if there is none yet, or any more."""
         sock = None if self.is_closed else self.data_socket()
-        return sock.fileno() if sock else None
+        # Another thread may close it at any time.
+        descriptor = sock.fileno() if sock else -1
+        return descriptor if descriptor >= 0 else None
 
     def bytes_queued(self) -> int:
         """Return how many bytes all messages have that are here (IO-17); the kernel tells of the first one only."""

@@ -185,6 +185,7 @@ class FlowSocket(MultipointSocket):
     def conforms(self, size: int, deadline: float | None) -> bool:
         """Wait until a message may go; False if it is to be dropped (QS-27, QS-30)."""
         with self.stack.lock:
+            self.check_open()
             flushes = self._flushes
             while True:
                 fate, when = self.quality.offer(size, time.monotonic())

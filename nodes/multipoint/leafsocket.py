@@ -53,7 +53,9 @@ class LeafSocket(LeafFlowSocket):
         self._authenticator: Authenticator | None = None
         self._target: Endpoint | None = None
         self._request: JoinRequest | None = None
-        self._join_code: int | None = None
+        # The code of the join that is outstanding, once it has one; each join has a list of its own, for who waits
+        # may look when another thread has begun the next one.
+        self._outcome: list[int] = []
 
     @property
     def door(self) -> Door:
@@ -80,7 +82,7 @@ class LeafSocket(LeafFlowSocket):
         link = self._core.ask(
             root, self.bound, request.role, request.caller_data, request.capacity, request.qos, time.monotonic()
         )
-        self.role, self._request, self._join_code = request.role, request, None
+        self.role, self._request, self._outcome = request.role, request, []
         self.memory.start_join()
         self._make_way()
         try:
@@ -105,9 +107,10 @@ class LeafSocket(LeafFlowSocket):
             self._failed.pump()
 
     def _wait_for_root(self) -> "LeafSocket":
+        outcome = self._outcome
         try:
             self._prepare()
-            code = self.wait_until(lambda: self._join_code, is_alertable=True)
+            code = self.wait_until(lambda: outcome[0] if outcome else None, is_alertable=True)
         except MultipointError:
             if not self.is_closed:
                 self._withdraw()
@@ -151,7 +154,8 @@ class LeafSocket(LeafFlowSocket):
         assert request
         request.deliver(callee_data)
         self.end_override(code)
-        self._join_code = self.last_error = code
+        self._outcome.append(code)
+        self.last_error = code
         self.record(self.memory.end_join(code, is_leaf=True))
         self.attend()
         self.wake()

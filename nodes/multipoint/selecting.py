@@ -9,7 +9,7 @@ May not know: handles, sets.
 import os
 import select as kernel_select
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from multipoint.sockets import MultipointSocket
@@ -28,8 +28,8 @@ def select(
     Nothing is ever exceptional, but the end of a socket in ``exceptions`` ends the call too.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    with _watching(stack, {*reads, *writes, *exceptions}) as waker:
-        wait = Wait(lambda: os.eventfd_write(waker, 1))
+    with _watching(stack, {*reads, *writes, *exceptions}) as (waker, wake):
+        wait = Wait(wake)
         with stack.lock:
             for sock in (*reads, *writes, *exceptions):
                 sock.check_open()
@@ -76,16 +76,24 @@ def _descriptors(sockets: Sockets) -> Iterable[int]:
 
 
 @contextmanager
-def _watching(stack: Stack, sockets: set[MultipointSocket]) -> Iterator[int]:
-    """Give a descriptor that is written to when one of the sockets has changed."""
-    waker = make_waker()
+def _watching(stack: Stack, sockets: set[MultipointSocket]) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Give a descriptor that is written to when one of the sockets has changed, and what else does that."""
+    waker, is_over = make_waker(), False
+
+    def wake() -> None:
+        # Who calls may come too late: then the descriptor is nobody's, or another one's.
+        with stack.lock:
+            if not is_over:
+                os.eventfd_write(waker, 1)
+
     try:
         with stack.lock:
             for sock in sockets:
                 sock.add_waker(waker)
-        yield waker
+        yield waker, wake
     finally:
         with stack.lock:
+            is_over = True
             for sock in sockets:
                 sock.remove_waker(waker)
             os.close(waker)

@@ -206,3 +206,21 @@ def test_join_that_ends_while_it_is_cancelled() -> None:
             threads.cancel()
         assert code_of(joining.result) == c.WSAENETUNREACH
         admit(a_root(stack), leaf)
+
+
+@pytest.mark.requirement("JL-32", "JL-37", "SU-23")
+@isolated
+def test_join_that_fails_is_told_even_if_another_thread_has_begun_the_next() -> None:
+    with Stack() as stack:
+        root, other, leaf = a_root(stack), a_root(stack), a_leaf(stack)
+        joining = Meanwhile(lambda: leaf.join(root.local_address))
+        wait_till_blocked(leaf)
+        # Nobody looks in between.
+        with stack.lock:
+            connection = leaf._connection  # type: ignore[attr-defined]
+            connection.link.broken(c.WSAENETUNREACH, 0.0)
+            connection.pump()
+            leaf.set_blocking(False)
+            leaf.join(other.local_address)
+        assert code_of(joining.result) == c.WSAENETUNREACH
+        assert other.accept().peer_address.port == leaf.local_address.port

@@ -1,5 +1,6 @@
 """select: ordinary readiness, no joins, no event memory."""
 
+import os
 from functools import partial
 
 import pytest
@@ -8,6 +9,7 @@ from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, events_of, join, start
 
 from multipoint import constants as c
+from multipoint import threads
 from multipoint import winsock as ws
 from multipoint.calling import process
 from multipoint.values import Ref
@@ -163,3 +165,26 @@ def test_select_ends_with_a_socket_of_any_set(end: str) -> None:
         assert waiting.result() == c.WSAEINTR
         if end == "WSACleanup":
             start()
+
+
+@pytest.mark.requirement("DI-07", "SU-23")
+@isolated
+def test_who_cancels_too_late_writes_to_nobodys_descriptor() -> None:
+    start()
+    s, name = a_socket(LEAF | c.WSA_FLAG_OVERLAPPED), bytearray(16)
+    root, _ = a_listening(ROOT)
+    selecting = Meanwhile(lambda: ws.select(0, fd_set([root]), None, None, TIMEVAL(5)))
+    wait_till_blocked(process.sockets.get(root))
+    while not threads._blocked:
+        os.sched_yield()
+    (wait,) = threads._blocked
+    assert ws.getsockname(root, name, Ref(16)) == 0
+    assert ws.ioctlsocket(s, c.FIONBIO, Ref(1)) == 0
+    join(s, bytes(name))
+    assert selecting.result() == 1
+    # The next one gets the number of the one that was given up.
+    counters = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(5)]
+    wait.wake()
+    for counter in counters:
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(counter)
