@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 KEPT = 1024
+BROADCAST = "255.255.255.255"
 
 
 @lru_cache(KEPT)
@@ -25,6 +26,12 @@ def unpacked(data: bytes) -> str:
 def is_group(host: str) -> bool:
     """Tell whether an address is a multicast group's. Raises ValueError."""
     return ip_address(host.partition("%")[0]).is_multicast
+
+
+@lru_cache(KEPT)
+def is_one_host(host: str) -> bool:
+    """Tell whether an address is that of one host: no group's, not the wildcard, not everybody's. Raises ValueError."""
+    return not (is_group(host) or is_unspecified(host) or host == BROADCAST)
 
 
 @lru_cache(KEPT)

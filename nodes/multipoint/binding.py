@@ -11,14 +11,13 @@ import socket
 from collections.abc import Callable
 
 from multipoint import constants, kernel
-from multipoint.addresses import is_group
+from multipoint.addresses import BROADCAST, is_group
 from multipoint.choices import Choices
 from multipoint.errors import error
 from multipoint.values import Settings
 from multipoint.wire import Endpoint
 
 WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
-BROADCAST = "255.255.255.255"
 BIND_ATTEMPTS = 100
 
 

@@ -6,10 +6,10 @@ Any multicast program can be the other side. Membership is the kernel's: a join 
 
 import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from multipoint import binding, constants, kernel
+from multipoint.addresses import is_group, is_one_host
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.codec import as_endpoint
@@ -90,16 +90,16 @@ class PlainSocket(DataSocket):
         with self.stack.lock:
             self.check_open()
             self.check_join(request.role)
+            self._check_sources(request)
             if request.caller_data:
                 raise error(constants.WSAEPROTONOSUPPORT, "a group takes no caller data")
             if self.group:
                 raise error(constants.WSAEISCONN, "has joined already", group=self.group)
             group = Endpoint(*address[:2])
-            self._check_sources(request)
-            if not _is_group(group.host) or not group.port:
+            if not is_group(group.host) or not group.port:
                 raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", address=group)
             for source in request.sources:
-                if _is_group(source) or ip_address(source).is_unspecified:
+                if not is_one_host(source):
                     raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
             self.overriding(request, group.host, lambda: self._bind_for(group, request.role))
             return self._join(group, request)
@@ -366,7 +366,3 @@ class PlainSocket(DataSocket):
         # The kernel gives up the memberships and reports the leave (CL-17).
         self.stack.reactor.unwatch(self._sock.fileno())
         self._sock.close()
-
-
-def _is_group(host: str) -> bool:
-    return ip_address(host.partition("%")[0]).is_multicast

@@ -6,6 +6,7 @@ A None, a wrong type or too little room is a bad pointer: WSAEFAULT (SK-23, D-21
 import struct
 
 from multipoint import constants
+from multipoint.catalogue import MAX_SOURCES
 from multipoint.errors import DecodingError, MultipointError, error
 from multipoint.flow import QOS
 from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6, WSABUF, WSAPROTOCOL_INFO
@@ -43,9 +44,9 @@ def name_bytes(name: object, namelen: object, family: int) -> bytes:
 
 
 def read_sources(name: object, namelen: object, family: int) -> tuple[str, ...]:
-    """Return the sources that follow the group in a name (JL-17). WSAEFAULT: none, or no whole number of addresses."""
+    """Return the sources that follow the group in a name (JL-17). WSAEFAULT: none, too many, no whole addresses."""
     data, size = name_bytes(name, namelen, family), SIZES[family]
-    if len(data) != namelen or len(data) % size or len(data) == size:
+    if len(data) != namelen or len(data) % size or not 1 <= len(data) // size - 1 <= MAX_SOURCES:
         raise error(constants.WSAEFAULT, "a group and 1 to 10 sources", namelen=namelen)
     return tuple(read_name(data[at : at + size], size, family).host for at in range(size, len(data), size))
 

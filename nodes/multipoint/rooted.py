@@ -9,8 +9,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from multipoint import binding, constants, kernel, threads
-from multipoint.addresses import is_group, is_unspecified
-from multipoint.binding import BROADCAST, WILDCARDS
+from multipoint.addresses import is_one_host
+from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection, Listener
 from multipoint.counters import Cause
@@ -293,7 +293,7 @@ class RootedSocket(PartingSocket):
     def check_target(self, address: Address) -> Endpoint:
         """Return the address a join goes to. Raises WSAEADDRNOTAVAIL for one that no host can have (JL-10, JL-11)."""
         host, port = address[:2]
-        if is_group(host) or is_unspecified(host) or host == BROADCAST or not port:
+        if not is_one_host(host) or not port:
             raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=(host, port))
         return Endpoint(host, port)
 
