@@ -45,6 +45,15 @@ def test_less_than_promised_comes_with_its_reason_and_the_programs_own_objects()
     assert quality.in_force == quality.granted
 
 
+@pytest.mark.requirement("QS-39")
+def test_flow_of_which_nothing_can_be_promised_is_best_effort() -> None:
+    quality = Quality(1000)
+    quality.put(QOS.of(a_flow(500), a_flow(300)), 0.0)
+    assert quality.limit(0, 0, c.WSA_QOS_TRAFFIC_CTRL_ERROR, 0.0)
+    for flow, rate in ((quality.in_force.SendingFlowspec, 500), (quality.in_force.ReceivingFlowspec, 300)):
+        assert flow == a_flow(rate, c.SERVICETYPE_BESTEFFORT)
+
+
 @pytest.mark.requirement("QS-25")
 def test_same_flow_set_again_does_not_fill_the_bucket() -> None:
     quality = Quality(1000)
