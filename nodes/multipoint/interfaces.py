@@ -17,8 +17,8 @@ from multipoint.forks import close_in_child
 from multipoint.values import Settings
 
 NETLINK_ROUTE = 0
-RTM_NEWLINK, RTM_GETLINK = 16, 18
-RTM_NEWQDISC, RTM_GETQDISC = 36, 38
+RTM_GETLINK = 18
+RTM_GETQDISC = 38
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 GROUPS = 0x1 | 0x8  # RTMGRP_LINK, RTMGRP_TC

@@ -126,7 +126,8 @@ def _accept(link: "Link", now: float, about: object) -> None:
 
 
 def _reject(link: "Link", now: float, about: object) -> None:
-    link.say(wire.Reject(about if isinstance(about, int) else constants.WSAECONNREFUSED), now)
+    assert isinstance(about, int)
+    link.say(wire.Reject(about), now)
     _hang_up(link, now, about)
 
 

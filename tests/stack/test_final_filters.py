@@ -166,6 +166,8 @@ def test_filters_that_make_no_sense() -> None:
             (s, c.SIO_SET_MULTICAST_FILTER, IP_MSFILTER(GROUP, here, 2).pack(), c.WSAEINVAL),
             (s, c.SIO_SET_MULTICAST_FILTER, IP_MSFILTER("10.0.0.1", here).pack(), c.WSAEINVAL),
             (s, c.SIO_SET_MULTICAST_FILTER, IP_MSFILTER(GROUP, here, 1, [GROUP]).pack(), c.WSAEINVAL),
+            (s, c.SIO_GET_MULTICAST_FILTER, IP_MSFILTER("10.0.0.1", here).pack(), c.WSAEINVAL),
+            (s, c.SIO_SET_MULTICAST_FILTER, IP_MSFILTER(GROUP, here, c.MCAST_EXCLUDE, ["0.0.0.0"]).pack(), c.WSAEINVAL),
             (s, c.SIO_SET_MULTICAST_FILTER, IP_MSFILTER(GROUP, "10.77.0.1").pack(), c.WSAEADDRNOTAVAIL),
             (s, c.SIOCSMSFILTER, GROUP_FILTER(NOWHERE, group).pack(), c.WSAEADDRNOTAVAIL),
             (s, c.SIOCSMSFILTER, GROUP_FILTER(0, group6).pack(), c.WSAEINVAL),
