@@ -64,6 +64,32 @@ def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
     assert ws.closesocket(other) == 0
 
 
+@pytest.mark.requirement("SU-20", "SK-37", "AC-04", "AC-15", "SK-34")
+@ENTRIES
+@isolated
+def test_what_an_entry_says_of_itself_its_sockets_do(entry: Entry) -> None:
+    start()
+    info, anything = entry.info(), c.FROM_PROTOCOL_INFO
+    s = ws.WSASocket(anything, anything, anything, info, 0, LEAF)
+    assert number(s, c.SO_MAX_MSG_SIZE) == info.dwMessageSize
+    here = sockaddr("127.0.0.1" if info.iAddressFamily == c.AF_INET else "::1", 0)
+    assert ws.bind(s, here, info.iMinSockAddr) == 0
+    if info.iSocketType == c.SOCK_SEQPACKET:
+        assert ws.listen(s, 5) == 0
+        assert ws.ioctlsocket(s, c.FIONBIO, Ref(1)) == 0
+        assert failure(ws.accept(s, None, None)) == c.WSAEWOULDBLOCK
+        return
+    assert failure(ws.listen(s, 5)) == failure(ws.accept(s, None, None)) == c.WSAEOPNOTSUPP
+    name, length, room = bytearray(28), Ref(28), bytearray(info.dwMessageSize + 1)
+    assert ws.getsockname(s, name, length) == 0
+    assert failure(ws.getpeername(s, bytearray(28), Ref(28))) == c.WSAENOTCONN
+    whole = info.dwMessageSize
+    assert failure(ws.sendto(s, room, whole + 1, 0, bytes(name), length.value)) == c.WSAEMSGSIZE
+    if info.iProtocol == c.IPPROTO_UDP:
+        assert ws.sendto(s, room, whole, 0, bytes(name), length.value) == whole
+        assert ws.recv(s, room, whole, 0) == whole
+
+
 @pytest.mark.requirement("SK-03", "SK-05", "SU-21")
 @isolated
 def test_entry_is_taken_as_the_catalogue_has_written_it() -> None:
