@@ -19,7 +19,7 @@ from multipoint.kinds import JoinRole, Kind
 from multipoint.quality import Quality
 from multipoint.reactor import Timer
 from multipoint.sockets import MultipointSocket
-from multipoint.values import JoinRequest
+from multipoint.values import Address, JoinRequest
 
 if TYPE_CHECKING:
     from multipoint.stack import Stack
@@ -94,6 +94,22 @@ class FlowSocket(MultipointSocket):
         before, self._before = self._before, None
         if code and before is not None:
             self.take_back_flows(before)
+
+    def bind(self, address: Address) -> None:
+        """Bind; what was promised so far is promised of the interface of that address from now on."""
+        with self.stack.lock:
+            super().bind(address)
+            self._move_promise()
+
+    def set_interface(self, index: int) -> None:
+        """Choose the interface for multicast; what was promised is promised of that one from now on (QS-39)."""
+        with self.stack.lock:
+            super().set_interface(index)
+            self._move_promise()
+
+    def _move_promise(self) -> None:
+        if self.quality.is_specified:
+            self.take_back_flows(self.quality.granted)
 
     def _check_quality(self) -> None:
         self.check_open()

@@ -160,7 +160,8 @@ class Stack:
     def lose(self) -> None:
         """Be of no use in a forked child."""
         self.is_lost = True
-        self.lock = threading.RLock()
+        # The same one, for a call may be under way that will give it back: it has run the routine that has forked.
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # what threading does with its own locks
         for sock in self.sockets:
             sock.lose()
 

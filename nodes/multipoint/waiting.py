@@ -42,6 +42,8 @@ class WaitingSocket:
 
     def closed_elsewhere(self) -> MultipointError:
         """Return the error of a call whose socket another thread has closed (CL-25, DI-12)."""
+        if self.stack.is_lost:
+            return error(constants.WSANOTINITIALISED, "the process has forked during the call")
         return error(self.stack.dialect.closed_elsewhere, "the socket was closed during the call")
 
     def wake(self) -> None:

@@ -107,6 +107,25 @@ def test_promise_that_cannot_be_kept_is_told_with_what_is_possible() -> None:
         assert second.get_qos() == sending(300)
 
 
+@pytest.mark.requirement("QS-39", "QS-34")
+@pytest.mark.parametrize("how", ["bind", "IP_MULTICAST_IF"])
+@isolated
+def test_promise_goes_with_the_socket_to_another_interface(how: str) -> None:
+    with Stack(Settings(capacities={"lo": 1000})) as stack:
+        sock, other = (stack.socket(c.AF_INET, c.SOCK_DGRAM, c.IPPROTO_UDP, None, LEAF) for _ in range(2))
+        # Of the system's choice anything can be promised.
+        sock.set_qos(sending(5000))
+        watcher = Watcher(sock, c.FD_QOS)
+        if how == "bind":
+            sock.bind((HERE, 0))
+        else:
+            sock.set_interface(1)
+        assert watcher.wait_for(sock, NetworkEvent.QOS) == 0
+        assert sock.quality.in_force.SendingFlowspec.TokenRate == 1000  # type: ignore[attr-defined]
+        other.bind((HERE, 0))
+        assert code_of(lambda: other.set_qos(sending(1))) == c.WSAEOPNOTSUPP
+
+
 @pytest.mark.requirement("QS-39", "EV-45", "EV-32")
 @isolated
 def test_kernel_tells_of_a_slower_queue_and_of_a_link_that_fails() -> None:

@@ -6,14 +6,28 @@ from collections.abc import Callable
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import Watcher, a_group_socket, a_leaf, a_root, admit, code_of
+from tests.stack.people import (
+    LEAF,
+    ROOT,
+    Meanwhile,
+    Watcher,
+    a_group_socket,
+    a_leaf,
+    a_root,
+    admit,
+    code_of,
+    wait_till_blocked,
+)
+from tests.stack.test_winsock import a_listening, a_socket, join
 
 from multipoint import constants as c
 from multipoint import winsock as ws
+from multipoint.calling import process
 from multipoint.events import NetworkEvent
-from multipoint.layouts import WSADATA
+from multipoint.layouts import WSABUF, WSADATA
 from multipoint.stack import Stack
 from multipoint.values import Ref, sockaddr
+from multipoint.winsock import WSAOVERLAPPED
 from multipoint.wire import Endpoint
 
 
@@ -114,3 +128,32 @@ def test_child_starts_a_stack_of_its_own() -> None:
     assert ws.recv(s, buffer, 4, 0) == 2
     assert ws.WSASetEvent(event)
     assert ws.WSACleanup() == 0
+
+
+@pytest.mark.requirement("SU-06", "JL-74")
+@isolated
+def test_routine_that_forks_inside_a_blocking_join() -> None:
+    assert ws.WSAStartup(0x0202, WSADATA()) == 0
+    root, name = a_listening(ROOT)
+    leaf, speaker, at = a_socket(LEAF), ws.socket(c.AF_INET, c.SOCK_DGRAM, 0), bytearray(16)
+    assert ws.bind(speaker, sockaddr("127.0.0.1", 0), 16) == ws.getsockname(speaker, at, Ref(16)) == 0
+    children = list[int]()
+    reading, writing = os.pipe()
+
+    def call() -> int:
+        room = WSABUF(1, bytearray(1))
+        ws.WSARecv(speaker, [room], 1, None, Ref(0), WSAOVERLAPPED(), lambda *_: children.append(os.fork()))
+        joined = join(leaf, name)
+        if children == [0]:
+            # The child is here, in a call that was the parent's.
+            os.write(writing, b"%d %d" % (joined == c.INVALID_SOCKET, ws.WSAGetLastError()))
+            os._exit(0)
+        return joined
+
+    joining = Meanwhile(call)
+    wait_till_blocked(process.sockets.get(leaf))
+    assert ws.sendto(speaker, b"x", 1, 0, bytes(at), 16) == 1
+    assert os.read(reading, 100) == b"1 %d" % c.WSANOTINITIALISED
+    assert ws.accept(root, None, None) != c.INVALID_SOCKET
+    assert joining.result() == leaf
+    os.waitpid(children[0], 0)
