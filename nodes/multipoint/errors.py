@@ -13,9 +13,12 @@ DecodingError         bytes from the network are not what they should be (never 
 """
 
 import errno as kernel
+import logging
 from collections.abc import Mapping
 
 from multipoint import constants
+
+log = logging.getLogger(__name__)
 
 CODE_NAMES: Mapping[int, str] = {
     number: name
@@ -170,4 +173,14 @@ def from_kernel(number: int | None) -> int:
 
 def from_kernel_at_join(number: int | None) -> int:
     """Return the WSA code for a kernel error in the network step of a join (JL-76: unforeseen ones are WSAENETDOWN)."""
-    return JOIN_KERNEL_CODES.get(number or 0, constants.WSAENETDOWN)
+    code = JOIN_KERNEL_CODES.get(number or 0)
+    if code is None:
+        log.warning("no code of a join was made for %s", kernel.errorcode.get(number or 0, number))
+        return constants.WSAENETDOWN
+    return code
+
+
+def from_binding_at_join(code: int) -> int:
+    """Return the code of a join that finds no local address: why makes no difference in its list (JL-16, JL-23)."""
+    is_taken = code in (constants.WSAEADDRINUSE, constants.WSAEACCES)
+    return constants.WSAEADDRINUSE if is_taken else constants.WSAENOBUFS

@@ -11,7 +11,7 @@ from multipoint import constants, kernel
 from multipoint.admission import Limit, check_latency
 from multipoint.bucket import Fate
 from multipoint.catalogue import Entry
-from multipoint.errors import MultipointError, WouldBlock, error
+from multipoint.errors import MultipointError, WouldBlock, error, from_binding_at_join
 from multipoint.events import NetworkEvent
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import at_join, is_valid
@@ -81,13 +81,13 @@ class FlowSocket(MultipointSocket):
         self._before = before
 
     def overriding(self, request: JoinRequest, towards: str, bind: Callable[[], None]) -> None:
-        """``override_flows``, then ``bind``; ended if that fails."""
+        """``override_flows``, then ``bind``, step 13 of JL-16; ended if that fails."""
         self.override_flows(request, towards)
         try:
             bind()
         except MultipointError as reason:
             self.end_override(reason.code)
-            raise
+            raise error(from_binding_at_join(reason.code), str(reason)) from reason
 
     def end_override(self, code: int) -> None:
         """A join has ended: after a failure the earlier flows are back (QS-04)."""

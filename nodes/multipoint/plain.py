@@ -106,14 +106,8 @@ class PlainSocket(DataSocket):
 
     def _bind_for(self, group: Endpoint, role: JoinRole) -> None:
         """JL-20: a receiver that is not bound takes the group's port, for another could never hear it."""
-        if self.bound:
-            return
-        try:
+        if self.bound is None:
             self._bind(Endpoint(WILDCARDS[self.family], group.port if role.receives else 0))
-        except MultipointError as reason:
-            # JL-16, JL-23: why the port is not to be had makes no difference here.
-            is_taken = reason.code in (constants.WSAEADDRINUSE, constants.WSAEACCES)
-            raise error(constants.WSAEADDRINUSE if is_taken else constants.WSAENOBUFS, str(reason)) from reason
 
     def _join(self, group: Endpoint, request: JoinRequest) -> "PlainSocket":
         self.memory.start_join()

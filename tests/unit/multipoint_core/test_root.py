@@ -42,7 +42,7 @@ def code_of(failure: pytest.ExceptionInfo[MultipointError]) -> int:
     return failure.value.code
 
 
-@pytest.mark.requirement("JL-31", "JL-33")
+@pytest.mark.requirement("JL-31")
 def test_second_invitation_waits_for_the_first() -> None:
     root = a_root()
     an_invitation(root)
