@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from multipoint import kernel
+from multipoint import constants, kernel
 from multipoint.codec import as_endpoint
 from multipoint.errors import MultipointError, from_kernel_at_join
 from multipoint.forks import close_in_child
 from multipoint.link import NEVER, Link
-from multipoint.link_events import Event
+from multipoint.link_events import Event, Parted
 from multipoint.reactor import READABLE, WRITABLE, Timer
 from multipoint.wire import NONCE_SIZE, Endpoint
 
@@ -84,7 +84,7 @@ class Connection:
         events = self.link.events()
         if events:
             for event in events:
-                self.on_event(event)
+                self.on_event(self._seen_from_here(event))
             self._flush()
         self._arm()
         if self._sock:
@@ -197,6 +197,12 @@ class Connection:
         self._sock = None
         self._stack.connections.discard(self)
         self.on_end()
+
+    def _seen_from_here(self, event: Event) -> Event:
+        """EV-42, D-41: an end without farewell is nobody's doing where our own interface is lost."""
+        if isinstance(event, Parted) and event.code and not kernel.is_reachable(self.local.host):
+            return Parted(constants.WSAENETDOWN)
+        return event
 
     def _arm(self) -> None:
         """Keep one timer, not later than the link wants it; one that comes too early asks the link again."""

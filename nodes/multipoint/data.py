@@ -145,7 +145,7 @@ class DataSocket(FlowSocket):
 
     def take_in(self) -> bool:
         """Tell whether a message is here; one that is genuine, which may mean to take it from the kernel."""
-        if not self.inbox and not self.is_receive_shut:
+        if not (self.inbox or self.is_receive_shut or self.ended):
             try:
                 self.inbox.append(self.take_now())
             except OSError:
@@ -206,6 +206,9 @@ class DataSocket(FlowSocket):
             raise error(constants.WSAEOPNOTSUPP, "joined with JL_SENDER_ONLY")
         if self.is_receive_shut:
             raise error(constants.WSAESHUTDOWN, "receiving was shut down")
+        if self.ended:
+            # CL-13: what was queued is lost with it.
+            raise error(self.ended, "the session has ended")
         if self.ended is None:
             self.check_data()
 

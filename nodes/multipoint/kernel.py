@@ -215,6 +215,18 @@ def is_up(interface: int) -> bool:
     return bool(flags & IFF_UP)
 
 
+def is_reachable(host: str) -> bool:
+    """Tell whether an address is still one of this host, and not one of an interface that is switched off."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        check_own(family, host)
+        interface = interface_of(family, host.partition("%")[0])
+        # Of a whole network of addresses (127/8) the kernel lists one.
+        return interface is None or is_up(interface)
+    except OSError:
+        return False
+
+
 def is_any_up() -> bool:
     """Tell whether any interface is switched on, loopback too; answered after changes that are under way."""
     for index, _ in socket.if_nameindex():

@@ -155,8 +155,12 @@ class LegSocket(PartingSocket):
 
     def part(self, data: bytes) -> None:
         """Send this leaf away (CL-08)."""
+        assert self.connection
+        # EV-44: FD_CLOSE comes when the leaf's end has come.
+        self.connection.on_end = lambda: self.note_end(0)
         self._part(data)
-        self.note_end(0)
+        if self.connection.is_over:
+            self.note_end(0)
 
     @property
     def peer_address(self) -> Endpoint:

@@ -49,7 +49,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class Parted:
-    """The membership has ended: 0 in order, WSAECONNRESET by a crash, WSAECONNABORTED by silence (D-41)."""
+    """The membership has ended: 0 in order, WSAECONNRESET by a crash, WSAECONNABORTED by silence (D-41).
+
+    Of a connection whose own interface is lost: WSAENETDOWN.
+    """
 
     code: int
     data: bytes = b""

@@ -34,6 +34,9 @@ class PartingSocket(ChattingSocket):
         with self.stack.lock:
             self.check_idle()
             self.check_how(how)
+            if self.ended:
+                # CL-30: there is nothing left to end in order.
+                raise error(self.ended, "the session has ended")
             if data and len(data) > MAX_CONNECT_DATA:
                 raise error(constants.WSAEFAULT, "too much disconnect data", length=len(data), most=MAX_CONNECT_DATA)
             self.check_joined()

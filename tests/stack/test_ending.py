@@ -6,8 +6,10 @@ import socket
 from functools import partial
 
 import pytest
-from tests.stack.network import isolated
+from tests.stack.network import Pair, isolated
 from tests.stack.people import (
+    LEAF,
+    ROOT,
     Meanwhile,
     Watcher,
     a_group_socket,
@@ -19,17 +21,19 @@ from tests.stack.people import (
     invite,
     wait_till_blocked,
 )
+from tests.stack.sniffer import Sniffer, is_leave
 
 from multipoint import constants as c
 from multipoint import wire
+from multipoint.catalogue import PROTOCOLS
 from multipoint.events import NetworkEvent
-from multipoint.kinds import ProviderClass
+from multipoint.kinds import JoinRole, ProviderClass
 from multipoint.stack import Stack
-from multipoint.values import Settings
+from multipoint.values import Caller, JoinRequest, Settings, Verdict
 from multipoint.wire import Endpoint
 
 
-@pytest.mark.requirement("CL-01", "CL-03", "CL-04", "CL-39", "EV-42", "EV-43")
+@pytest.mark.requirement("CL-01", "CL-02", "CL-03", "CL-04", "CL-06", "CL-39", "EV-42", "EV-43")
 @pytest.mark.parametrize("how", ["close", "shutdown both", "shutdown send"])
 @isolated
 def test_root_ends_the_session_for_everybody(how: str) -> None:
@@ -75,7 +79,27 @@ def test_leaf_that_has_connected_and_not_asked_yet_is_refused_at_the_end(end: st
             assert list(heard.messages())[1:] == [wire.Reject(c.WSAECONNREFUSED)]
 
 
-@pytest.mark.requirement("CL-07", "CL-09", "DP-26")
+@pytest.mark.requirement("CL-09", "DP-27", "EV-43")
+@isolated
+def test_root_hears_nothing_of_its_last_leaf_and_goes_on_without_any() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        for _ in range(2):
+            leaf = a_leaf(stack)
+            leg = admit(root, leaf)
+            watcher, at_root = Watcher(leg), Watcher(root)
+            root.enumerate_events()
+            leaf.close()
+            assert watcher.wait_for(leg, NetworkEvent.CLOSE) == 0
+            assert root.enumerate_events() == {}
+            assert root.send(b"anybody?") == 8
+            assert at_root
+            # Blocking again, for the next leaf.
+            root.select_events(None, 0)
+            root.set_blocking(True)
+
+
+@pytest.mark.requirement("CL-07", "DP-26")
 @isolated
 def test_leaf_that_leaves_is_missed_by_its_leg_only() -> None:
     with Stack() as stack:
@@ -106,19 +130,51 @@ def test_closing_a_leg_sends_its_leaf_away() -> None:
         assert code_of(lambda: leaf.join(root.local_address)) == c.WSAEISCONN
 
 
-@pytest.mark.requirement("CL-32", "CL-30", "CL-31")
+@pytest.mark.requirement("CL-32", "CL-31", "EV-44")
+@pytest.mark.parametrize("how", [c.SD_SEND, c.SD_BOTH], ids=["SD_SEND", "SD_BOTH"])
 @isolated
-def test_leaf_asks_to_leave_and_still_hears_until_the_leg_is_closed() -> None:
+def test_leaf_asks_to_leave_and_still_hears_until_the_leg_is_closed(how: int) -> None:
     with Stack() as stack:
-        root, leaf = a_root(stack), a_leaf(stack)
-        assert code_of(lambda: leaf.shutdown(c.SD_BOTH)) == c.WSAENOTCONN
+        root, leaf, other = a_root(stack), a_leaf(stack), a_leaf(stack)
         leg = admit(root, leaf)
+        admit(root, other)
         watcher, at_leg = Watcher(leaf), Watcher(leg)
-        leaf.shutdown(c.SD_SEND)
+        leaf.shutdown(how)
         assert at_leg.wait_for(leg, NetworkEvent.CLOSE) == 0
         assert code_of(lambda: leaf.send(b"late")) == c.WSAESHUTDOWN
+        root.send(b"still the group")
+        assert other.receive()[0] == b"still the group"
+        if how == c.SD_SEND:
+            assert watcher.wait_for(leaf, NetworkEvent.READ) == 0
+            assert leaf.receive()[0] == b"still the group"
+        else:
+            assert code_of(leaf.receive) == c.WSAESHUTDOWN
+        assert NetworkEvent.CLOSE not in leaf.enumerate_events()
         leg.close()
         assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == 0
+
+
+@pytest.mark.requirement("CL-30", "CL-27", "CL-36")
+@isolated
+def test_shutdown_of_what_is_not_joined() -> None:
+    with Stack() as stack:
+        root, leaf = stack.socket(c.AF_INET, c.SOCK_SEQPACKET, 302, None, ROOT), a_leaf(stack)
+        for sock in (root, leaf):
+            for how in (c.SD_RECEIVE, c.SD_SEND, c.SD_BOTH):
+                assert code_of(partial(sock.shutdown, how)) == c.WSAENOTCONN
+            assert code_of(partial(sock.shutdown, c.SD_SEND, b"bye")) == c.WSAENOTCONN
+            assert code_of(partial(sock.receive_disconnect, 10)) == c.WSAENOTCONN
+            sock.close()
+            assert code_of(partial(sock.shutdown, c.SD_BOTH)) == c.WSAENOTSOCK
+        listener, codes = a_root(stack), list[int]()
+
+        def condition(_: Caller) -> Verdict:
+            codes.append(code_of(partial(listener.shutdown, c.SD_BOTH)))
+            codes.append(code_of(listener.close))
+            return Verdict()
+
+        admit(listener, a_leaf(stack), condition)
+        assert codes == [c.WSAEINPROGRESS] * 2
 
 
 @pytest.mark.requirement("CL-11", "CL-12", "EV-42")
@@ -137,32 +193,49 @@ def test_data_from_before_the_end_is_read_first() -> None:
 
 
 @pytest.mark.requirement("CL-05", "D-79")
+@pytest.mark.parametrize("how", [None, c.SD_SEND, c.SD_BOTH], ids=["close", "SD_SEND", "SD_BOTH"])
 @isolated
-def test_request_at_a_closing_root_is_refused() -> None:
+def test_request_at_a_closing_root_is_refused(how: int | None) -> None:
     with Stack() as stack:
         root, leaf = a_root(stack), a_leaf(stack)
         watcher = Watcher(root)
         joining = Meanwhile(lambda: leaf.join(root.local_address))
         assert watcher.wait_for(root, NetworkEvent.ACCEPT) == 0
-        root.close()
+        if how is None:
+            root.close()
+        else:
+            root.shutdown(how)
         assert code_of(joining.result) == c.WSAECONNREFUSED
 
 
-@pytest.mark.requirement("CL-20", "CL-13", "SU-11", "SU-09")
+@pytest.mark.requirement("CL-20", "CL-13", "SU-11", "SU-09", "CL-30", "CL-35", "CL-37")
 @pytest.mark.parametrize("how", ["WSACleanup", "linger 0"])
+@pytest.mark.parametrize("who", ["leaf", "root", "leg"])
 @isolated
-def test_abortive_end_is_a_reset(how: str) -> None:
-    with Stack() as stack:
-        other = Stack()
-        root, leaf = a_root(stack), a_leaf(other)
+def test_abortive_end_is_a_reset(who: str, how: str) -> None:
+    with Stack() as near, Stack() as far:
+        root, leaf = a_root(near), a_leaf(far)
         leg = admit(root, leaf)
-        watcher = Watcher(leg)
+        told = leg if who == "leaf" else leaf
+        watcher = Watcher(told)
+        # What lies unread is lost with the end.
+        for _ in range(3):
+            root.send(b"unread")
+        leg.send(b"unread")
+        leaf.send(b"unread", leaf.peer_address)
+        assert watcher.wait_for(told, NetworkEvent.READ) == 0
         if how == "linger 0":
-            leaf.options.linger = True, 0
-            leaf.close()
-        other.close()
-        assert watcher.wait_for(leg, NetworkEvent.CLOSE) == c.WSAECONNRESET
-        assert code_of(leg.receive) == c.WSAECONNRESET
+            ending = {"leaf": leaf, "root": root, "leg": leg}[who]
+            ending.options.linger = True, 0
+            ending.close()
+        else:
+            (far if who == "leaf" else near).close()
+        assert watcher.wait_for(told, NetworkEvent.CLOSE) == c.WSAECONNRESET
+        for call in (told.receive, partial(told.send, b"late"), partial(told.shutdown, c.SD_BOTH)):
+            assert code_of(call) == c.WSAECONNRESET
+        assert told.enumerate_events() == {}
+        assert told.receive_disconnect(10) == b""
+        assert code_of(partial(told.join, ("127.0.0.1", 9))) == c.WSAEISCONN
 
 
 @pytest.mark.requirement("CL-10", "CL-19", "CL-20")
@@ -199,7 +272,7 @@ def test_killed_process_is_a_reset_at_the_other_end(dying: str) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.requirement("CL-21")
+@pytest.mark.requirement("CL-21", "CL-13", "EV-42")
 @isolated
 def test_stopped_process_falls_silent() -> None:
     reading, writing = os.pipe()
@@ -216,6 +289,7 @@ def test_stopped_process_falls_silent() -> None:
         watcher = Watcher(leaf)
         os.kill(child, signal.SIGSTOP)
         assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == c.WSAECONNABORTED
+        assert code_of(leaf.receive) == code_of(partial(leaf.send, b"?")) == c.WSAECONNABORTED
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
@@ -256,9 +330,44 @@ def test_everything_fails_on_a_closed_socket() -> None:
                 assert code_of(call) == c.WSAENOTSOCK
 
 
-@pytest.mark.requirement("CL-33", "AC-04", "AC-15", "CL-17")
+@pytest.mark.requirement("CL-33", "CL-17", "CL-31")
+@pytest.mark.parametrize("provider", [ProviderClass.MCAST, ProviderClass.SSM])
 @isolated
-def test_shutdown_of_a_plain_socket_keeps_its_group() -> None:
+def test_plain_socket_leaves_its_group_when_it_is_closed_and_not_before(provider: ProviderClass) -> None:
+    pair = Pair()
+    with pair.left, Stack() as stack:
+        group = Endpoint("232.1.2.3", 5000)
+        sources = (pair.right.address,) if provider is ProviderClass.SSM else ()
+        socks = [stack.socket(c.AF_INET, c.SOCK_DGRAM, PROTOCOLS[provider], None, LEAF) for _ in range(3)]
+        unjoined, first, last = socks
+        for sock in (first, last):
+            sock.options.reuse_address = True
+            sock.join(group, JoinRequest(JoinRole.RECEIVER_ONLY, sources=sources))
+        with pair.right:
+            link = Sniffer()
+        for sock in (first, last):
+            for how in (c.SD_RECEIVE, c.SD_BOTH):
+                if how == c.SD_RECEIVE:
+                    sock.shutdown(how)
+                    assert code_of(sock.receive) == c.WSAESHUTDOWN
+                sock.shutdown(c.SD_BOTH)
+        for how in (c.SD_RECEIVE, c.SD_SEND, c.SD_BOTH):
+            unjoined.shutdown(how)
+        assert pair.left.has_joined(group.host)
+        first.close()
+        # Another socket of the host holds it still.
+        assert pair.left.has_joined(group.host)
+        last.close()
+        assert not pair.left.has_joined(group.host)
+        leaves = [
+            frame for frame in link.until_frame(lambda frame: is_leave(frame, group.host)) if frame.to == "224.0.0.22"
+        ]
+        assert sum(is_leave(frame, group.host) for frame in leaves) == 1
+
+
+@pytest.mark.requirement("CL-33", "CL-31")
+@isolated
+def test_shutdown_of_sending_lets_a_plain_socket_receive() -> None:
     with Stack() as stack:
         group = Endpoint("239.1.2.3", 5000)
         sock, other = a_group_socket(stack, group), a_group_socket(stack, group)
@@ -266,5 +375,21 @@ def test_shutdown_of_a_plain_socket_keeps_its_group() -> None:
         assert code_of(lambda: sock.send(b"no")) == c.WSAESHUTDOWN
         other.send(b"still here")
         assert sock.receive()[0] == b"still here"
-        assert code_of(sock.listen) == c.WSAEOPNOTSUPP
-        assert code_of(sock.accept) == c.WSAEOPNOTSUPP
+
+
+@pytest.mark.requirement("CL-19")
+@isolated
+def test_killed_process_leaves_its_groups() -> None:
+    pair = Pair()
+    with pair.left:
+        link = Sniffer()
+    with pair.right:
+        victim = os.fork()
+        if victim == 0:
+            stack = Stack()
+            sock = stack.socket(c.AF_INET, c.SOCK_DGRAM, c.IPPROTO_UDP, None, LEAF)
+            sock.join(("239.1.2.3", 5000))
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(victim, 0)
+    assert link.until_frame(lambda frame: is_leave(frame, "239.1.2.3"))
+    assert not pair.right.has_joined("239.1.2.3")

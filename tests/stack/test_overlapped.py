@@ -222,6 +222,42 @@ def test_end_of_the_session_and_shutdown_end_receives() -> None:
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
 
 
+@pytest.mark.requirement("CL-12", "D-42")
+@isolated
+def test_each_receive_has_its_own_way_of_telling_an_orderly_end() -> None:
+    start()
+    root, leg, leaf = a_session()
+    assert ws.closesocket(root) == 0
+    where, room = (bytearray(16), Ref(16)), bytearray(9)
+    for s in (leg, leaf):
+        # Until the word has come.
+        assert ws.recv(s, room, 9, 0) == ws.recvfrom(s, room, 9, 0, *where) == 0
+        assert ws.WSARecv(s, [a_room()], 1, Ref(0), Ref(0), None, None) == c.SOCKET_ERROR
+        assert ws.WSAGetLastError() == c.WSAEDISCON
+        assert ws.WSARecvFrom(s, [a_room()], 1, Ref(0), Ref(0), *where, None, None) == c.SOCKET_ERROR
+        assert ws.WSAGetLastError() == c.WSAEDISCON
+
+
+@pytest.mark.requirement("CL-24")
+@isolated
+def test_end_of_the_socket_aborts_sends_that_are_held_back() -> None:
+    start()
+    root, _, _ = a_session()
+    process.sockets.get(root).set_qos(QOS.of(FLOWSPEC(TokenRate=1, TokenBucketSize=9, ServiceType=2), FLOWSPEC()))
+    event, seen = ws.WSACreateEvent(), list[int]()
+    by_event, by_routine = WSAOVERLAPPED(hEvent=event), WSAOVERLAPPED()
+    say(root, bytes(9))
+    for overlapped, routine in ((by_event, None), (by_routine, lambda code, *_: seen.append(code))):
+        assert ws.WSASend(root, [WSABUF(9, bytes(9))], 1, None, 0, overlapped, routine) == c.SOCKET_ERROR
+        assert ws.WSAGetLastError() == c.WSA_IO_PENDING
+    assert ws.closesocket(root) == 0
+    assert by_event.Internal == by_routine.Internal == c.WSA_OPERATION_ABORTED
+    never = ws.WSACreateEvent()
+    assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_EVENT_0
+    assert ws.WSAWaitForMultipleEvents(1, [never], False, 0, True) == c.WSA_WAIT_IO_COMPLETION
+    assert seen == [c.WSA_OPERATION_ABORTED]
+
+
 @pytest.mark.requirement("DP-36", "QS-27")
 @isolated
 def test_sends_that_are_held_back_go_out_later_in_their_order() -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from tests.stack.network import isolated
+from pyroute2 import IPRoute
+from tests.stack.network import Pair, isolated
 from tests.stack.people import (
     HERE,
+    LEAF,
     PATIENCE_S,
     Meanwhile,
     Watcher,
@@ -23,11 +25,12 @@ from tests.stack.people import (
 
 from multipoint import constants as c
 from multipoint import wire
+from multipoint.catalogue import PROTOCOLS
 from multipoint.events import NetworkEvent
 from multipoint.kinds import JoinRole, Plane, ProviderClass
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
-from multipoint.values import JoinRequest
+from multipoint.values import JoinRequest, Settings
 from multipoint.wire import Endpoint
 
 GROUP = Endpoint("239.1.2.3", 5000)
@@ -55,7 +58,7 @@ def read_to_the_end(peer: socket.socket) -> str:
     return "reset" if peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) else "in order"
 
 
-@pytest.mark.requirement("CL-02", "CL-06")
+@pytest.mark.requirement("CL-02")
 @isolated
 def test_root_that_only_stops_receiving_goes_on() -> None:
     with Stack() as stack:
@@ -195,6 +198,69 @@ def test_send_after_an_orderly_end_and_nothing_revives_the_sockets() -> None:
         assert code_of(leaf.listen) == c.WSAEISCONN
 
 
+@pytest.mark.requirement("EV-44", "CL-08", "CL-31")
+@isolated
+def test_leg_that_was_shut_down_closes_when_its_leafs_end_has_come() -> None:
+    with Stack() as stack:
+        root = a_root(stack)
+        with a_deaf_leaf(root) as peer:
+            leg = root.accept()
+            watcher = Watcher(leg)
+            leg.shutdown(c.SD_SEND)
+            assert NetworkEvent.CLOSE not in leg.enumerate_events()
+            assert code_of(partial(leg.send, b"late")) == c.WSAESHUTDOWN
+            assert read_to_the_end(peer) == "in order"
+            assert leg.enumerate_events() == {}
+            peer.close()
+            assert watcher.wait_for(leg, NetworkEvent.CLOSE) == 0
+            assert code_of(leg.receive) == c.WSAEDISCON
+
+
+@pytest.mark.requirement("CL-16", "AC-11")
+@isolated
+def test_listening_leaf_and_its_members_end_each_for_itself() -> None:
+    with Stack() as stack:
+        first, second, listener = a_root(stack), a_root(stack), a_listening_leaf(stack)
+        (_, member), (_, other) = invite(first, listener), invite(second, listener)
+        watcher, at_listener = Watcher(member), Watcher(listener)
+        first.close()
+        assert watcher.wait_for(member, NetworkEvent.CLOSE) == 0
+        assert listener.enumerate_events() == {}
+        assert at_listener
+        listener.select_events(None, 0)
+        listener.set_blocking(True)
+        _, third = invite(a_root(stack), listener)
+        listener.close()
+        second.send(b"still a member")
+        assert other.receive()[0] == b"still a member"
+        assert code_of(partial(third.join, second.local_address)) == c.WSAEISCONN
+
+
+@pytest.mark.requirement("EV-42", "CL-13", "D-41")
+@pytest.mark.parametrize("how", ["switched off", "without its address"])
+@isolated
+def test_own_interface_that_is_lost_is_no_silence_of_the_peer(how: str) -> None:
+    pair = Pair()
+    with pair.left, Stack(Settings(silence_s=0.3)) as near, pair.right, Stack() as far:
+        with pair.left:
+            root = a_root(near, pair.left.address)
+            accepting = Meanwhile(root.accept)
+        leaf = a_leaf(far)
+        leaf.join(root.local_address)
+        leg = accepting.result()
+        at_leg, at_leaf = Watcher(leg, c.FD_CLOSE), Watcher(leaf, c.FD_CLOSE)
+        with IPRoute() as routes:
+            (index,) = routes.link_lookup(ifname="eth0")
+            if how == "switched off":
+                routes.link("set", index=index, state="down")
+            else:
+                routes.addr("del", index=index, address=pair.right.address, prefixlen=24)
+        assert at_leaf.wait_for(leaf, NetworkEvent.CLOSE) == c.WSAENETDOWN
+        # At the other end nothing is lost but the peer.
+        assert at_leg.wait_for(leg, NetworkEvent.CLOSE) == c.WSAECONNABORTED
+        assert code_of(leaf.receive) == c.WSAENETDOWN
+
+
 @pytest.mark.requirement("CL-34", "CL-35", "D-83")
 @isolated
 def test_root_says_farewell_to_every_leaf() -> None:
@@ -227,6 +293,16 @@ def test_leaf_and_leg_say_farewell_to_each_other() -> None:
         at_other.shutdown(c.SD_SEND, b"go")
         assert watcher.wait_for(other, NetworkEvent.CLOSE) == 0
         assert other.receive_disconnect(100) == b"go"
+
+
+@pytest.mark.requirement("CL-36")
+@isolated
+def test_channel_takes_no_disconnect_data() -> None:
+    with Stack() as stack:
+        channel = stack.socket(c.AF_INET, c.SOCK_DGRAM, PROTOCOLS[ProviderClass.SSM], None, LEAF)
+        assert code_of(lambda: channel.shutdown(c.SD_SEND, b"bye")) == c.WSAENOPROTOOPT
+        assert code_of(lambda: channel.receive_disconnect(9)) == c.WSAENOPROTOOPT
+        channel.shutdown(c.SD_SEND)
 
 
 @pytest.mark.requirement("CL-36", "CL-34")

@@ -349,7 +349,7 @@ def test_wrong_types_are_bad_pointers_and_never_raise(nonsense: object) -> None:
         assert ws.WSAGetLastError() in (c.WSAEFAULT, c.WSAENOTSOCK)
 
 
-@pytest.mark.requirement("DP-38", "DP-11", "CL-12", "SK-24")
+@pytest.mark.requirement("DP-38", "DP-11", "SK-24")
 @isolated
 def test_several_buffers_are_one_message() -> None:
     start()
