@@ -80,7 +80,7 @@ class LeafSocket(LeafFlowSocket):
     def _ask(self, root: Endpoint, request: JoinRequest) -> None:
         assert self.bound
         link = self._core.ask(
-            root, self.bound, request.role, request.caller_data, request.capacity, request.qos, time.monotonic()
+            root, self.bound, request.role, request.caller_data, request.room, request.qos, time.monotonic()
         )
         self.role, self._request, self._outcome = request.role, request, []
         self.memory.start_join()

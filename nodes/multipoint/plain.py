@@ -20,7 +20,7 @@ from multipoint.filters import Mode
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Kind, ProviderClass
 from multipoint.memberships import Change, Memberships, Place
-from multipoint.values import Address, JoinRequest
+from multipoint.values import Address, JoinRequest, as_address
 from multipoint.wire import Endpoint
 
 if TYPE_CHECKING:
@@ -74,11 +74,12 @@ class PlainSocket(DataSocket):
         """Send to this address, and hear nobody else, as UDP sockets do."""
         with self.stack.lock:
             self.check_open()
+            peer = as_address(address, self.entry.family, constants.WSAEFAULT)
             try:
-                self._sock.connect((address[0], address[1]))
+                self._sock.connect(peer)
             except OSError as reason:
                 raise self.translated(reason) from reason
-            self._peer = Endpoint(address[0], address[1])
+            self._peer = peer
             if self.only_address is None:
                 host, port = self._sock.getsockname()[:2]
                 self.bound = Endpoint(host, port)
@@ -95,11 +96,11 @@ class PlainSocket(DataSocket):
                 raise error(constants.WSAEPROTONOSUPPORT, "a group takes no caller data")
             if self.group:
                 raise error(constants.WSAEISCONN, "has joined already", group=self.group)
-            group = Endpoint(*address[:2])
+            group = as_address(address, self.entry.family, constants.WSAEAFNOSUPPORT)
             if not is_group(group.host) or not group.port:
                 raise error(constants.WSAEADDRNOTAVAIL, "is no group and port", address=group)
             for source in request.sources:
-                if not is_one_host(source):
+                if not is_one_host(as_address((source, 0), self.entry.family, constants.WSAEAFNOSUPPORT).host):
                     raise error(constants.WSAEADDRNOTAVAIL, "is no source", source=source)
             self.overriding(request, group.host, lambda: self._bind_for(group, request.role))
             return self._join(group, request)

@@ -24,7 +24,7 @@ from multipoint.link_events import Event
 from multipoint.link_states import State
 from multipoint.parting import PartingSocket
 from multipoint.sockets import MultipointSocket
-from multipoint.values import Address, Caller, Condition, Verdict
+from multipoint.values import Address, Caller, Condition, Verdict, as_address
 from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
@@ -292,10 +292,10 @@ class RootedSocket(PartingSocket):
 
     def check_target(self, address: Address) -> Endpoint:
         """Return the address a join goes to. Raises WSAEADDRNOTAVAIL for one that no host can have (JL-10, JL-11)."""
-        host, port = address[:2]
-        if not is_one_host(host) or not port:
-            raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=(host, port))
-        return Endpoint(host, port)
+        target = as_address(address, self.entry.family, constants.WSAEAFNOSUPPORT)
+        if not is_one_host(target.host) or not target.port:
+            raise error(constants.WSAEADDRNOTAVAIL, "is no address of a host", address=target)
+        return target
 
     def dialling_socket(self, port: int, *, reuses_port: bool) -> socket.socket:
         """Return a socket bound to our address, and to ``port`` if that is not 0. Raises OSError."""

@@ -85,9 +85,7 @@ class RootSocket(RootFlowSocket):
             return self._wait_for(leg) if self.is_blocking else leg
 
     def _invite(self, leaf: Endpoint, request: JoinRequest) -> LegSocket:
-        link = self._core.invite(
-            leaf, request.role, request.caller_data, request.capacity, request.qos, time.monotonic()
-        )
+        link = self._core.invite(leaf, request.role, request.caller_data, request.room, request.qos, time.monotonic())
         leg = LegSocket(self)
         self._legs[link] = leg
         self._joining = leg, request

@@ -20,7 +20,7 @@ from multipoint.errors import MultipointError, WouldBlock, error, from_kernel
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole, Kind
 from multipoint.optionsocket import OptionSocket
-from multipoint.values import Address, Condition, JoinRequest
+from multipoint.values import Address, Condition, JoinRequest, as_address
 from multipoint.wire import MAX_CONNECT_DATA, Endpoint
 
 if TYPE_CHECKING:
@@ -126,9 +126,10 @@ class MultipointSocket(OptionSocket):
         """Bind to an address of this host; port 0 takes a free one (SK-26 to SK-28)."""
         with self.stack.lock:
             self.check_open()
+            wanted = as_address(address, self.entry.family, constants.WSAEFAULT)
             if self.bound:
                 raise error(constants.WSAEINVAL, "is bound already", address=self.bound)
-            self._bind(Endpoint(*address[:2]))
+            self._bind(wanted)
 
     def listen(self, backlog: int = constants.SOMAXCONN) -> None:
         """Wait for requests (AC-01)."""
@@ -163,6 +164,8 @@ class MultipointSocket(OptionSocket):
 
     def check_caller_data(self, data: bytes) -> None:
         """Raise WSAEFAULT for more than the provider takes (JL-13); one that takes none says so later (JL-14)."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise error(constants.WSAEFAULT, "caller data are bytes")
         if self.entry.provider.has_connect_data and len(data) > MAX_CONNECT_DATA:
             raise error(constants.WSAEFAULT, "too much caller data", length=len(data), most=MAX_CONNECT_DATA)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from multipoint import constants
+from multipoint.addresses import packed
+from multipoint.errors import error
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole
 from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6
@@ -76,6 +78,11 @@ class JoinRequest:
     # JL-61: called once, at completion, with what the acceptor said; empty after a failure.
     deliver: Callable[[bytes], None] = lambda _: None
 
+    @property
+    def room(self) -> int:
+        """The capacity as the other side is told it: no more than there can ever be (AC-22)."""
+        return min(max(self.capacity, 0), MAX_CONNECT_DATA)
+
     def negotiating(self, qos: QOS | None) -> "JoinRequest":
         """Return the request with the flows that are negotiated with the peer instead of those wanted."""
         return self if qos is self.qos else replace(self, qos=qos)
@@ -104,6 +111,23 @@ class Verdict:
 
 
 Condition: TypeAlias = Callable[[Caller], Verdict]
+
+
+def as_address(address: Address, family: int, wrong_family: int) -> Endpoint:
+    """Return an address that a program has given for a socket of a family (Windows' number).
+
+    Raises WSAEFAULT for what is no address, the code ``wrong_family`` for one of another family.
+    """
+    try:
+        host, port = address[:2]
+        found = constants.AF_INET6 if len(packed(host)) == 16 else constants.AF_INET
+    except (TypeError, ValueError, AttributeError) as reason:
+        raise error(constants.WSAEFAULT, "an address is a host's address as text, and a port") from reason
+    if not isinstance(port, int) or not 0 <= port <= 0xFFFF:
+        raise error(constants.WSAEFAULT, "a port is 0 to 65535", port=port)
+    if found != family:
+        raise error(wrong_family, "the address is of another family", address=address)
+    return Endpoint(host, port)
 
 
 def endpoint(name: SockAddr) -> Endpoint:

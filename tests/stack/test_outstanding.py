@@ -1,5 +1,7 @@
 """Joins that are outstanding: on one socket only once, on others side by side, one after the other on a c_root."""
 
+from typing import Any
+
 import pytest
 from tests.stack.calls import failure, start
 from tests.stack.network import isolated
@@ -105,6 +107,28 @@ def test_role_is_one_of_three_values(protocol: int) -> None:
         # Nor do other mistakes matter then.
         assert failure(join(s, None, 0, flags=flags)) == c.WSAEINVAL
     assert failure(ws.getsockname(s, bytearray(16), Ref(16))) == c.WSAEINVAL
+
+
+@pytest.mark.requirement("JL-60", "JL-62", "AC-22", "JL-61")
+@pytest.mark.parametrize("way", ["asks", "is invited"])
+@isolated
+def test_room_for_more_callee_data_than_there_can_be(way: str) -> None:
+    start()
+    listener, name = a_listening(ROOT if way == "asks" else LEAF)
+    joiner = a_socket(LEAF if way == "asks" else ROOT)
+    most = bytes(range(256)) * 4
+    answer = WSABUF(70_000, bytearray(70_000))
+
+    def condition(*given: Any) -> int:
+        assert given[5].len == len(most)
+        given[5].buf[:] = most
+        return c.CF_ACCEPT
+
+    accepting = Meanwhile(lambda: ws.WSAAccept(listener, None, None, condition, None))
+    assert join(joiner, name, lpCalleeData=answer) != c.INVALID_SOCKET
+    assert accepting.result() != c.INVALID_SOCKET
+    assert answer.buf is not None
+    assert (answer.len, answer.buf[: answer.len]) == (len(most), most)
 
 
 @pytest.mark.requirement("AC-30", "JL-61", "JL-60")
