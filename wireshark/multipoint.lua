@@ -184,9 +184,10 @@ local bodies = {
   }},
   {most = 5211, fields = {control_plane, data_plane, maybe(address("data_address")), callee_data, maybe(flows)}},
   {most = 2, fields = {number("code", 2)}},
-  {most = 123, fields = {
+  {most = 131, fields = {
     number("session", 8), number("member", 4), address("group"), address("root"), bytes("group_key", 32),
     bytes("member_key", 32), number("heartbeat_ms", 4), number("silence_ms", 4), truth("has_side_chats"),
+    number("sequence", 8),
   }},
   {most = 0, fields = {}},
   {most = 1026, fields = {disconnect_data}},

@@ -82,12 +82,13 @@ def decode_datagram(data: bytes) -> Datagram:
 class ReplayWindow:
     """Remembers which sequence numbers of one sender have come, the last 1,024 one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
+        """``first``: the lowest number that is welcome."""
         # The number that comes next if none is lost. All from _noted to here have come.
-        self._next = 0
+        self._next = first
         # What came before _noted: bit 0 is the number just before it.
-        self._noted = 0
-        self._seen = 0
+        self._noted = first
+        self._seen = _ALL_SEEN
 
     def admit(self, sequence: int) -> bool:
         """Say whether the number is new, and remember it. Ask only about genuine datagrams."""

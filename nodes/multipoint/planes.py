@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from multipoint import constants, kernel
 from multipoint.addresses import is_group, packed
 from multipoint.choices import Choices
-from multipoint.datagram import ROOT_SENDER, Authenticator
+from multipoint.datagram import ROOT_SENDER, Authenticator, ReplayWindow
 from multipoint.errors import error
 from multipoint.kinds import JoinRole, Kind, Plane
 from multipoint.sealed import SealedSocket, Source
@@ -95,11 +95,12 @@ def open_member(kind: Kind, membership: Membership, prepared: Prepared, role: Jo
         raise
     plane = SealedSocket(sock, membership.session, membership.member)
     plane.membership = joined
-    authenticator = Authenticator(membership.group_key)
+    authenticator, window = Authenticator(membership.group_key), ReplayWindow(membership.sequence)
     if kind.provider.is_data_rooted:
-        plane.welcome(ROOT_SENDER, Source(authenticator, membership.root))
+        plane.welcome(ROOT_SENDER, Source(authenticator, membership.root, window))
     else:
         plane.anyone = authenticator
+        plane.welcome(ROOT_SENDER, Source(authenticator, None, window))
     return plane
 
 

@@ -31,6 +31,8 @@ class Session:
     root: Endpoint
     group_key: bytes
     has_side_chats: bool = True
+    # Gives the sequence number from which on a new member hears the root.
+    mark: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True)
@@ -223,4 +225,5 @@ def _membership(session: Session, member: Member, patience: Patience) -> wire.Me
         heartbeat_ms=round(patience.heartbeat_s * 1000),
         silence_ms=round(patience.silence_s * 1000),
         has_side_chats=session.has_side_chats,
+        sequence=session.mark(),
     )

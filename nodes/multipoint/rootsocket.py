@@ -274,9 +274,8 @@ class RootSocket(RootFlowSocket):
         self._plane.on_drop = self.stack.count
         if self.kind.data is Plane.LEAF:
             self._plane.anyone = self._authenticator
-        self._core.session = Session(
-            self._core.number, self._group, root, self._group_key, self.stack.settings.side_chats
-        )
+        has_chats, mark = self.stack.settings.side_chats, self._plane.mark
+        self._core.session = Session(self._core.number, self._group, root, self._group_key, has_chats, mark)
         self.attend()
         self.wake()
 

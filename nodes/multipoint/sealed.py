@@ -61,6 +61,10 @@ class SealedSocket:
         """Let in nothing more of this sender."""
         self._sources.pop(self._beginning_of(sender), None)
 
+    def mark(self) -> int:
+        """Return a sequence number: all that was sent has lower ones, all that will be sent has higher ones."""
+        return next(self._sequence)
+
     def send(self, payload: bytes | bytearray | memoryview, to: Endpoint, authenticator: Authenticator) -> int:
         """Send one message; return its length. Raises OSError."""
         # What encode_datagram does, with fewer steps.
@@ -105,7 +109,9 @@ class SealedSocket:
             return Cause.FORGED
         with self._lock:
             # Another thread may have heard it first.
-            source = self._sources.setdefault(self._beginning_of(sender), Source(self.anyone, None))
+            # What it has said before that may be somebody's replay, as nobody has told us where it began to count.
+            newcomer = Source(self.anyone, None, ReplayWindow(sequence))
+            source = self._sources.setdefault(self._beginning_of(sender), newcomer)
             return source if source.window.admit(sequence) else Cause.REPLAYED
 
     def _beginning_of(self, sender: int) -> bytes:

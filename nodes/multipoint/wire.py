@@ -153,6 +153,8 @@ class Membership:
     heartbeat_ms: Annotated[int, U32]
     silence_ms: Annotated[int, U32]
     has_side_chats: Annotated[bool, TRUTH] = True
+    # What the root sends from now on counts up from here; what it has sent before is none of this member's business.
+    sequence: Annotated[int, U64] = 0
 
 
 @dataclass(frozen=True)

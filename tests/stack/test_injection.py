@@ -142,3 +142,54 @@ def test_stranger_in_a_conference_is_not_heard() -> None:
         root.send(b"the next")
         assert leaf.receive()[0] == b"the next"
         assert counted(far) == {"replayed": 1, "forged": 2}
+
+
+@pytest.mark.requirement("DP-26", "DP-23", "DP-25", "D-37")
+@pytest.mark.parametrize("provider", [ProviderClass.P2MP, ProviderClass.CONF])
+@isolated
+def test_newcomer_is_not_sent_again_what_was_said_before_he_came(provider: ProviderClass) -> None:
+    pair = Pair()
+    with pair.left, Stack() as near, pair.right, Stack() as far:
+        with pair.left:
+            stranger = Stranger()
+        root, leaf = a_session(pair, near, far, provider)
+        root.send(b"before he came")
+        assert leaf.receive()[0] == b"before he came"
+        frame = stranger.frame_with(b"before he came")
+        with pair.left:
+            accepting = Meanwhile(root.accept)
+        newcomer = a_leaf(far, provider=provider)
+        newcomer.join(root.local_address)
+        accepting.result()
+        stranger.send(changed(frame, 0, b""))
+        root.send(b"the next")
+        assert newcomer.receive()[0] == leaf.receive()[0] == b"the next"
+        assert counted(far) == {"replayed": 2}
+
+
+@pytest.mark.requirement("DP-26", "DP-25", "D-37")
+@isolated
+def test_newcomer_who_has_heard_a_participant_is_not_sent_again_what_that_one_has_said() -> None:
+    pair = Pair()
+    with pair.left, Stack() as near, pair.right, Stack() as far:
+        with pair.left:
+            stranger = Stranger()
+        root, leaf = a_session(pair, near, far, ProviderClass.CONF)
+        with pair.left:
+            speaker = a_leaf(near, provider=ProviderClass.CONF)
+            accepting = Meanwhile(root.accept)
+            speaker.join(root.local_address)
+            accepting.result()
+        speaker.send(b"before he came")
+        assert leaf.receive()[0] == b"before he came"
+        frame = stranger.frame_with(b"before he came")
+        with pair.left:
+            accepting = Meanwhile(root.accept)
+        newcomer = a_leaf(far, provider=ProviderClass.CONF)
+        newcomer.join(root.local_address)
+        accepting.result()
+        speaker.send(b"now")
+        assert newcomer.receive()[0] == b"now"
+        stranger.send(changed(frame, 0, b""))
+        speaker.send(b"the next")
+        assert newcomer.receive()[0] == b"the next"

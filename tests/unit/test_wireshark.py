@@ -30,6 +30,7 @@ MEMBERSHIP = wire.Membership(
     member_key=b"M" * 32,
     heartbeat_ms=2500,
     silence_ms=10_000,
+    sequence=77,
 )
 # Each message and fields of it as tshark shows them.
 MESSAGES: list[tuple[Message, dict[str, str]]] = [
@@ -71,6 +72,7 @@ MESSAGES: list[tuple[Message, dict[str, str]]] = [
             "heartbeat_ms": "2500",
             "silence_ms": "10000",
             "has_side_chats": "1",
+            "sequence": "77",
         },
     ),
     (wire.Cancel(), {"length": "0"}),

@@ -87,6 +87,19 @@ def test_replay_window(sequences: list[int], admitted: list[bool]) -> None:
     assert [window.admit(sequence) for sequence in sequences] == admitted
 
 
+@pytest.mark.parametrize(
+    ("sequences", "admitted"),
+    [
+        ([3000, 2999, 3000], [True, False, False]),
+        ([2999, 0, 3001, 3000, 2999], [False, False, True, True, False]),
+        ([3000 + FAR, 2999, 3000, 3001], [True, False, False, True]),
+    ],
+)
+def test_replay_window_that_begins_later(sequences: list[int], admitted: list[bool]) -> None:
+    window = ReplayWindow(3000)
+    assert [window.admit(sequence) for sequence in sequences] == admitted
+
+
 @given(st.lists(st.integers(0, 3 * REPLAY_WINDOW)))
 def test_no_number_is_admitted_twice_and_none_is_lost_near_the_front(sequences: list[int]) -> None:
     window, seen, highest = ReplayWindow(), set[int](), -1

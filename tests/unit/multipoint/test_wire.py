@@ -32,6 +32,7 @@ MEMBERSHIP = wire.Membership(
     heartbeat_ms=2500,
     silence_ms=10_000,
     has_side_chats=True,
+    sequence=258,
 )
 MESSAGES: list[tuple[Message, bytes]] = [
     (wire.Proof(b"T" * 32), bytes.fromhex("01 00 0020") + b"T" * 32),
@@ -54,10 +55,10 @@ MESSAGES: list[tuple[Message, bytes]] = [
     (wire.Reject(10_061), bytes.fromhex("05 00 0002 274d")),
     (
         wire.Confirm(MEMBERSHIP),
-        bytes.fromhex("06 00 0063 0102030405060708 00000009 04efff0102c350 040a000001c351")
+        bytes.fromhex("06 00 006b 0102030405060708 00000009 04efff0102c350 040a000001c351")
         + b"G" * 32
         + b"M" * 32
-        + bytes.fromhex("000009c4 00002710 01"),
+        + bytes.fromhex("000009c4 00002710 01 0000000000000102"),
     ),
     (wire.Cancel(), bytes.fromhex("07 00 0000")),
     (wire.Leave(b"bye"), bytes.fromhex("08 00 0005 0003 627965")),
