@@ -44,7 +44,7 @@ class Interfaces:
     """Looks at interfaces in the namespace in which it was made."""
 
     def __init__(self, settings: Settings) -> None:
-        self._capacities = dict(settings.capacities)
+        self._capacities: dict[str, int | None] = dict(settings.capacities)
         self._delays_us = dict(settings.delays_us)
         self._asking = _netlink(0)
 
@@ -55,10 +55,7 @@ class Interfaces:
     def configure(self, name: str, capacity: int | None) -> int:
         """Say what an interface can carry; None: what its link says. Returns its index. Raises OSError."""
         index = socket.if_nametoindex(name) if name else 0
-        if capacity is None:
-            self._capacities.pop(name, None)
-        else:
-            self._capacities[name] = capacity
+        self._capacities[name] = capacity
         return index
 
     def look(self, index: int) -> Ability:

@@ -54,10 +54,31 @@ def test_capacity_is_what_is_configured_else_the_queues_else_the_links() -> None
         loopback = Interfaces(Settings()).look(1)
     # A queueing discipline shapes what goes out; what comes in is bound by the link alone.
     assert queued == Ability(1_000_000, speed)
+    # Linux' veth calls itself a link of 10 Gbit/s.
+    assert speed == 10_000_000_000 // 8
     assert told == Ability(5, 5, 7)
     assert loopback == Ability()
     with pair.right:
         assert Interfaces(Settings()).look(99).is_up is False
+
+
+@pytest.mark.requirement("QS-34")
+@isolated
+def test_link_without_a_known_speed_has_no_limit() -> None:
+    # A bridge without ports says that it does not know.
+    subprocess.run(("ip", "link", "add", "br0", "type", "bridge"), check=True)
+    ability = Interfaces(Settings()).look(socket.if_nametoindex("br0"))
+    assert (ability.sending, ability.receiving) == (None, None)
+
+
+@pytest.mark.requirement("QS-34", "QS-39")
+@isolated
+def test_capacity_that_was_told_is_forgotten_again() -> None:
+    with Stack(Settings(capacities={"lo": 1000})) as stack:
+        sock = a_bound(stack)
+        assert code_of(lambda: sock.set_qos(sending(1001))) == c.WSAEOPNOTSUPP
+        stack.set_capacity("lo", None)
+        sock.set_qos(sending(1001))
 
 
 @pytest.mark.requirement("QS-34", "QS-39")

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from multipoint.interfaces import Queue, _attributes, _discipline
+from multipoint.interfaces import HEADER, Queue, _attributes, _discipline, _messages
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -35,3 +35,9 @@ def netem(*options: bytes) -> bytes:
 )
 def test_rate_and_delay_of_a_discipline(described: bytes, queue: Queue) -> None:
     assert _discipline(_attributes(described)) == queue
+
+
+def test_attributes_and_messages_may_be_empty() -> None:
+    assert _attributes(attribute(7, b"x") + attribute(5, b"")) == {7: b"x", 5: b""}
+    empty = HEADER.pack(HEADER.size, 3, 0, 0, 0)
+    assert list(_messages(empty + empty)) == [(3, b""), (3, b"")]
