@@ -189,3 +189,22 @@ def test_promise_is_restored_whatever_others_have_been_promised() -> None:
     }
     admission.restore("three", 9, flow(c.QOS_NOT_SPECIFIED), FLOWSPEC())
     assert admission.interfaces == {LO}
+
+
+@pytest.mark.requirement("QS-34", "QS-39")
+def test_who_needs_nothing_is_let_in_where_too_much_is_promised() -> None:
+    budget = Budget(capacity=1000)
+    budget.reserve("one", flow(1000))
+    budget.capacity = 500
+    budget.reserve("two", FLOWSPEC())
+    assert budget.promised == 1000
+
+
+@pytest.mark.requirement("QS-39")
+def test_promises_that_are_restored_count_each_way() -> None:
+    admission: Admission[str] = Admission(lambda _: Ability(sending=1000, receiving=1000))
+    admission.restore("one", 3, flow(1100), flow(1200))
+    assert admission.refresh(3) == {"one": Limit(1000, 1000, c.WSA_QOS_ADMISSION_FAILURE)}
+    admission.release("one")
+    admission.restore("one", 3, FLOWSPEC(), flow(1200))
+    assert admission.refresh(3) == {"one": Limit(None, 1000, c.WSA_QOS_ADMISSION_FAILURE)}

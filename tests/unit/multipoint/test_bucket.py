@@ -143,3 +143,9 @@ def test_no_interval_has_more_than_the_bound(offers: list[tuple[int, float]], ra
             assert total - before <= rate * (end - start) + depth + 0.1
             assert total - before <= peak * (end - start) + LONGEST + 0.1
     assert all(earlier[0] <= later[0] for earlier, later in pairwise(sent))
+
+
+@pytest.mark.requirement("QS-26")
+def test_bucket_that_fills_at_once_holds_nothing_back_however_small_it_is() -> None:
+    shaper = Shaper(Shape(inf, 10, inf, LONGEST, Mode.SHAPE), 0.0)
+    assert [shaper.offer(LONGEST, 0.0) for _ in range(3)] == [(Fate.SEND, 0.0)] * 3

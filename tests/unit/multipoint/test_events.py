@@ -34,7 +34,7 @@ def received(more: bool) -> Fact:
 
 
 def blocked(memory: EventMemory) -> NetworkEvent:
-    return memory.enable(WRITE, False)
+    return memory.enable(WRITE)
 
 
 def request(holds: bool = True) -> Fact:
@@ -75,6 +75,10 @@ def selected(mask: NetworkEvent = ALL) -> Fact:
 
 def taken(memory: EventMemory) -> None:
     memory.take()
+
+
+def told(memory: EventMemory) -> None:
+    memory.forget_join()
 
 
 def forgotten(memory: EventMemory) -> None:
@@ -126,6 +130,26 @@ TABLE: dict[str, tuple[list[str], list[Fact], dict[NetworkEvent, int]]] = {
         [selected(CONNECT), joined(0, False), taken, selected(CONNECT)],
         {},
     ),
+    "root registers after an outcome that the call itself told": (
+        ["EV-18"],
+        [joined(REFUSED, False), told, selected(CONNECT)],
+        {},
+    ),
+    "outcome stays when other events are fetched": (
+        ["EV-18", "EV-19"],
+        [selected(QOS), joined(REFUSED, False), changed(QOS), taken, selected(CONNECT)],
+        {CONNECT: REFUSED},
+    ),
+    "outcome that nobody heard of is wiped by the next join": (
+        ["EV-30", "JL-79"],
+        [joined(REFUSED), started, selected(CONNECT)],
+        {},
+    ),
+    "leaf that did not join registers again": (
+        ["EV-18", "EV-39"],
+        [selected(), joined(REFUSED), taken, selected(CONNECT)],
+        {},
+    ),
     "request is queued": (["EV-18", "EV-29", "EV-38"], [selected(), request()], {ACCEPT: 0}),
     "request before the registration": (["EV-18"], [request(), selected(ACCEPT)], {ACCEPT: 0}),
     "accept with another request queued": (["EV-29"], [selected(), request(), taken, accepted(True)], {ACCEPT: 0}),
@@ -142,6 +166,7 @@ TABLE: dict[str, tuple[list[str], list[Fact], dict[NetworkEvent, int]]] = {
     "no read for a close": (["EV-36"], [selected(), opened, data(), closed(), taken, received(False)], {CLOSE: 0}),
     "close is told once": (["CL-38", "EV-31"], [selected(), closed(), taken, closed(RESET), data(False)], {}),
     "first cause of the end counts": (["CL-38"], [selected(), closed(RESET), closed()], {CLOSE: RESET}),
+    "first cause counts at a registration too": (["CL-38"], [closed(RESET), closed(), selected(CLOSE)], {CLOSE: RESET}),
     "peer went before the registration": (["EV-18"], [opened, closed(RESET), selected(CLOSE)], {CLOSE: RESET}),
     "no room after the end": (["EV-18"], [opened, closed(), selected(WRITE)], {}),
     "pending leg whose root closed": (["JL-41"], [selected(), closed(RESET)], {CLOSE: RESET}),
@@ -277,7 +302,28 @@ def test_some_events_never_come(possible: NetworkEvent, never: NetworkEvent) -> 
 def test_events_that_do_come() -> None:
     assert possible_events(MEMBER) == READ | WRITE | ACCEPT | CONNECT | CLOSE | QOS | ROUTE | ADDRESSES
     assert possible_events(ROOT) == possible_events(ROOT, JoinRole.SENDER_ONLY)
+    assert possible_events(ROOT) == possible_events(ROOT, JoinRole.RECEIVER_ONLY)
+    assert READ in possible_events(MEMBER, JoinRole.RECEIVER_ONLY)
+    assert WRITE in possible_events(MEMBER, JoinRole.SENDER_ONLY)
     assert possible_events(MEMBER, is_leg=True) == READ | WRITE | CLOSE | QOS | ROUTE | ADDRESSES
+
+
+def test_ioctl_arms_until_the_change() -> None:
+    memory = EventMemory(ALL, ALL)
+    assert not memory.is_armed(ROUTE)
+    memory.enable(ROUTE)
+    assert (memory.is_armed(ROUTE), memory.is_armed(ADDRESSES)) == (True, False)
+    memory.change(ROUTE)
+    assert not memory.is_armed(ROUTE)
+
+
+@pytest.mark.parametrize(
+    ("possible", "mask", "wants"), [(ALL, READ, True), (ALL, WRITE, False), (ALL, NONE, False), (WRITE, READ, False)]
+)
+def test_data_is_looked_for_when_the_program_is_to_be_told(
+    possible: NetworkEvent, mask: NetworkEvent, wants: bool
+) -> None:
+    assert EventMemory(possible, mask).wants_read is wants
 
 
 def test_index_is_the_number_of_the_bit() -> None:
