@@ -238,3 +238,49 @@ def test_who_is_confirmed_or_let_in_is_not_late_for_what_he_did_not_say_before()
         link.state = State.AGREED if given is Input.DO_CONFIRM else State.QUEUED
         link._move(given, 7.0, about)
         assert link.heard_at == 7.0
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+def test_who_has_said_all_waits_once_for_the_other_side_to_hang_up(is_root: bool) -> None:
+    link = a_link(is_root=is_root)
+    link.state = State.JOINED
+    link.close(100.0)
+    link.close(105.0)
+    assert link.wake_at() == 100.0 + link.patience.silence_s
+    link.wake(link.wake_at())
+    assert (link.has_ended, link.breaks_off) == (True, True)
+
+
+def test_root_is_not_confirmed_by_a_leaf() -> None:
+    link, blamed = a_link(is_root=True), list[Cause]()
+    link.blame = blamed.append
+    link.receive(wire.encode(wire.Hello()) + wire.encode(JOIN), 0.0)
+    link.admit(ROOT_ACCEPTS, 0.0)
+    link.receive(wire.encode(CONFIRM), 0.0)
+    assert link.events() == [Requested(JOIN), CRASHED]
+    assert (link.has_ended, blamed) == (True, [Cause.MISPLACED])
+
+
+@pytest.mark.requirement("CL-21")
+def test_who_is_not_listened_to_is_not_silent() -> None:
+    link = a_link(is_root=True)
+    link.state = State.JOINED
+    link.still_there(50.0)
+    link.say(wire.Heartbeat(), 59.0)
+    assert link.wake_at() == 50.0 + link.patience.silence_s
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ENDED])
+def test_who_is_woken_too_early_says_nothing(state: State) -> None:
+    link = a_link(is_root=True)
+    link.state = state
+    link.wake(link.patience.heartbeat_s - 0.1)
+    assert not link.outgoing
+    assert link.state is state
+
+
+@pytest.mark.requirement("JL-43")
+def test_who_asked_and_was_accepted_waits_as_long_as_for_any_join() -> None:
+    link = a_link(is_root=False, request=JOIN)
+    link.state, link.heard_at = State.AGREED, 1.0
+    assert link.wake_at() == link.patience.join_s
