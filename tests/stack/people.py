@@ -97,9 +97,11 @@ def a_leaf(stack: Stack, *, provider: ProviderClass = ProviderClass.P2MP) -> Mul
     return stack.socket(c.AF_INET, c.SOCK_SEQPACKET, PROTOCOLS[provider], None, LEAF)
 
 
-def a_listening_leaf(stack: Stack, host: str = HERE) -> MultipointSocket:
+def a_listening_leaf(
+    stack: Stack, host: str = HERE, *, provider: ProviderClass = ProviderClass.P2MP
+) -> MultipointSocket:
     """Return a c_leaf that waits for invitations."""
-    leaf = a_leaf(stack)
+    leaf = a_leaf(stack, provider=provider)
     leaf.bind((host, 0))
     leaf.listen()
     return leaf

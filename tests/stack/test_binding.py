@@ -97,7 +97,7 @@ def test_shared_address_is_committed_by_listen() -> None:
     assert ws.closesocket(first) == ws.listen(second, 5) == 0
 
 
-@pytest.mark.requirement("SK-32", "JL-20", "JL-23", "JL-21")
+@pytest.mark.requirement("SK-32", "JL-20", "JL-23")
 @isolated
 def test_taken_port_shows_in_the_join_that_binds() -> None:
     start()

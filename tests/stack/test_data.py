@@ -98,7 +98,7 @@ def test_conference_data_reaches_all_participants() -> None:
             assert [sock.receive()[0] for sock in (root, *leaves)] == [b"to all"] * 3
 
 
-@pytest.mark.requirement("DP-01", "DP-02", "DP-03", "SK-31", "JL-29", "JL-49")
+@pytest.mark.requirement("DP-01", "DP-02", "DP-03", "SK-31", "JL-49")
 @isolated
 def test_any_source_group_each_hears_all() -> None:
     with Stack() as stack:
@@ -155,6 +155,32 @@ def test_roles_bind_both_ways() -> None:
         assert code_of(sender.receive) == c.WSAEOPNOTSUPP
         assert code_of(lambda: receiver.send(b"no")) == c.WSAEOPNOTSUPP
         assert code_of(lambda: sender.check_join(3)) == c.WSAEINVAL
+
+
+@pytest.mark.requirement("JL-54", "DP-13", "DP-14")
+@pytest.mark.parametrize("provider", [ProviderClass.P2MP, ProviderClass.CONF])
+@isolated
+def test_role_of_a_leaf_that_asks_is_its_own(provider: ProviderClass) -> None:
+    with Stack() as stack:
+        root, leaves = a_root(stack, provider=provider), {role: a_leaf(stack, provider=provider) for role in JoinRole}
+        for role, leaf in leaves.items():
+            accepting = Meanwhile(root.accept)
+            leaf.join(root.local_address, JoinRequest(role))
+            accepting.result()
+        root.send(b"down")
+        for role, leaf in leaves.items():
+            if role.receives:
+                assert leaf.receive()[0] == b"down"
+            else:
+                assert code_of(leaf.receive) == c.WSAEOPNOTSUPP
+        if provider is ProviderClass.CONF:
+            assert root.receive()[0] == b"down"
+        for role, leaf in leaves.items():
+            if role.sends:
+                assert leaf.send(role.name.encode()) == len(role.name)
+                assert root.receive()[0] == role.name.encode()
+            else:
+                assert code_of(partial(leaf.send, b"up")) == c.WSAEOPNOTSUPP
 
 
 @pytest.mark.requirement("JL-55", "JL-54")
@@ -264,7 +290,7 @@ def test_binding() -> None:
             first.close()
 
 
-@pytest.mark.requirement("JL-30", "JL-56")
+@pytest.mark.requirement("JL-54", "CL-15")
 @isolated
 def test_groups_the_kernel_holds() -> None:
     # What the kernel holds is what it reports to the network; sender-only holds nothing.

@@ -131,12 +131,14 @@ def test_group_that_an_option_has_joined_is_joined_already() -> None:
         assert code_of(lambda: sock.join(("239.1.1.1", 5000))) == c.WSAEISCONN
 
 
-@pytest.mark.requirement("JL-71", "JL-37", "DP-05")
+@pytest.mark.requirement("JL-71", "JL-37", "JL-21", "JL-80", "DP-05")
 @isolated
 def test_join_without_a_route_for_groups() -> None:
     with Stack() as stack:
         sock = stack.socket(c.AF_INET, c.SOCK_DGRAM, 0, None, LEAF)
         assert code_of(lambda: sock.join(("239.1.1.1", 5000))) == c.WSAENETUNREACH
+        # The binding that the join made stays, whatever the join came to.
+        assert sock.local_address == ("0.0.0.0", 5000)
         watcher = Watcher(sock)
         assert sock.join(("239.1.1.1", 5000)) is sock
         assert watcher.wait_for(sock, NetworkEvent.CONNECT) == c.WSAENETUNREACH

@@ -126,7 +126,7 @@ def test_group_takes_no_caller_data_but_an_empty_one() -> None:
     assert answer.len == 0
 
 
-@pytest.mark.requirement("JL-59", "JL-64", "JL-60")
+@pytest.mark.requirement("JL-59", "JL-64")
 @isolated
 def test_caller_data_is_taken_when_the_call_is_made() -> None:
     start()
@@ -307,7 +307,7 @@ def test_binding_of_the_program_is_kept() -> None:
     assert name_of(group) == ("0.0.0.0", 6001)
 
 
-@pytest.mark.requirement("JL-47", "JL-46", "DI-03", "DI-06")
+@pytest.mark.requirement("JL-47", "DI-03", "DI-06")
 @isolated
 def test_leg_is_a_leaf_without_data_of_the_session() -> None:
     start()

@@ -21,7 +21,6 @@ from tests.stack.people import (
     admit,
     code_of,
     code_or_none,
-    invite,
     wait_till_blocked,
 )
 
@@ -83,27 +82,6 @@ def test_join_that_blocks_in_another_thread_is_outstanding(who: str) -> None:
         joining.result()
 
 
-@pytest.mark.requirement("JL-33", "JL-52")
-@isolated
-def test_joins_of_different_sockets_are_outstanding_side_by_side() -> None:
-    with Stack() as stack:
-        root, invited, leaves = a_root(stack), a_listening_leaf(stack), [a_leaf(stack) for _ in range(5)]
-        at_root, at_leaves = Watcher(root), [Watcher(leaf, c.FD_CONNECT) for leaf in leaves]
-        root.join(invited.local_address)
-        for leaf in leaves:
-            assert leaf.join(root.local_address) is leaf
-        # All six are outstanding; the root's own hinders nobody.
-        for _ in leaves:
-            assert at_root.wait_for(root, NetworkEvent.ACCEPT) == 0
-            root.accept()
-        for leaf, watcher in zip(leaves, at_leaves, strict=True):
-            assert watcher.wait_for(leaf, NetworkEvent.CONNECT) == 0
-        assert code_of(partial(root.join, NOBODY)) == c.WSAEALREADY
-        assert NetworkEvent.CONNECT not in root.enumerate_events()
-        invited.accept()
-        assert at_root.wait_for(root, NetworkEvent.CONNECT) == 0
-
-
 @pytest.mark.requirement("JL-42")
 @isolated
 def test_leg_of_a_failed_join_is_dead_and_records_nothing() -> None:
@@ -129,20 +107,6 @@ def test_socket_that_is_bound_and_does_not_listen_refuses(who: str) -> None:
         joiner, deaf = a_joiner(stack, who), a_joiner(stack, "root" if who == "leaf" else "leaf")
         deaf.bind((HERE, 0))
         assert code_of(partial(joiner.join, deaf.local_address)) == c.WSAECONNREFUSED
-
-
-@pytest.mark.requirement("JL-77", "JL-78")
-@isolated
-def test_listening_leaf_does_not_join_and_its_member_has_joined() -> None:
-    with Stack() as stack:
-        root, other, leaf = a_root(stack), a_root(stack), a_listening_leaf(stack)
-        for blocks in (True, False):
-            leaf.set_blocking(blocks)
-            assert code_of(partial(leaf.join, root.local_address)) == c.WSAEINVAL
-            assert code_of(partial(leaf.join, ("0.0.0.0", 9))) == c.WSAEINVAL
-        leaf.set_blocking(True)
-        _, member = invite(root, leaf)
-        assert code_of(partial(member.join, other.local_address)) == c.WSAEISCONN
 
 
 @pytest.mark.requirement("JL-38")

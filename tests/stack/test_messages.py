@@ -33,7 +33,7 @@ def nothing(queue: int) -> bool:
     return ws.get_message(queue, 0) is None
 
 
-@pytest.mark.requirement("EV-23", "EV-15", "EV-41")
+@pytest.mark.requirement("EV-23", "EV-15", "EV-41", "JL-26", "JL-45")
 @isolated
 def test_events_are_posted_one_message_each() -> None:
     start()
@@ -58,7 +58,7 @@ def test_events_are_posted_one_message_each() -> None:
     assert nothing(queue)
 
 
-@pytest.mark.requirement("EV-23", "EV-10", "EV-09", "DI-09")
+@pytest.mark.requirement("EV-23", "EV-10", "EV-09", "DI-09", "JL-29")
 @isolated
 def test_registrations_replace_each_other() -> None:
     start()

@@ -95,20 +95,6 @@ def test_who_listens_or_was_accepted_does_not_join() -> None:
     assert failure(join(listening, name)) == c.WSAEINVAL
 
 
-@pytest.mark.requirement("JL-05", "JL-18")
-@pytest.mark.parametrize("protocol", [17, 301, 302, 303])
-@isolated
-def test_role_is_one_of_three_values(protocol: int) -> None:
-    start()
-    s = ws.WSASocket(c.AF_INET, 0, protocol, None, 0, LEAF)
-    name = ws.sockaddr("239.1.2.3", 5000) if protocol < 302 else NOBODY
-    for flags in (0, 3, 5, 6, 7, 8, 12, 1 << 31, -1, c.JL_BOTH | 1 << 16):
-        assert failure(join(s, name, flags=flags)) == c.WSAEINVAL
-        # Nor do other mistakes matter then.
-        assert failure(join(s, None, 0, flags=flags)) == c.WSAEINVAL
-    assert failure(ws.getsockname(s, bytearray(16), Ref(16))) == c.WSAEINVAL
-
-
 @pytest.mark.requirement("JL-60", "JL-62", "AC-22", "JL-61")
 @pytest.mark.parametrize("way", ["asks", "is invited"])
 @isolated

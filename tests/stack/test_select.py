@@ -92,7 +92,7 @@ def wait_for_data(s: int) -> list[int]:
     return found.fd_array
 
 
-@pytest.mark.requirement("EV-48", "D-63")
+@pytest.mark.requirement("EV-48", "D-63", "JL-26")
 @isolated
 def test_joins_are_in_no_set() -> None:
     start()

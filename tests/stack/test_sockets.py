@@ -31,7 +31,7 @@ def descriptors() -> set[int]:
 # Which socket comes
 
 
-@pytest.mark.requirement("SK-01", "SK-18", "SK-03", "SK-37", "SK-21", "SU-20")
+@pytest.mark.requirement("SK-01", "SK-18", "SK-03", "SK-37", "SK-21")
 @ENTRIES
 @isolated
 def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
@@ -55,7 +55,6 @@ def test_new_socket_is_blocking_unbound_and_not_joined(entry: Entry) -> None:
     packed, length = bytearray(WSAPROTOCOL_INFO.wide_size), Ref(WSAPROTOCOL_INFO.wide_size)
     assert ws.getsockopt(s, c.SOL_SOCKET, c.SO_PROTOCOL_INFOW, packed, length) == 0
     assert WSAPROTOCOL_INFO.unpack(packed, wide=True) == info
-    assert number(s, c.SO_MAX_MSG_SIZE) == info.dwMessageSize
     assert process.sockets.get(s).is_blocking
     # Without a registration FIONBIO 0 is no contradiction (SK-41).
     assert ws.ioctlsocket(s, c.FIONBIO, Ref(0)) == 0

@@ -3,10 +3,12 @@
 import os
 import resource
 import socket
+import struct
+from collections.abc import Callable
 
 import pytest
 from tests.stack.network import isolated
-from tests.stack.people import PATIENCE_S, a_leaf, a_root, admit, code_of
+from tests.stack.people import HERE, PATIENCE_S, Meanwhile, a_leaf, a_listening_leaf, a_root, admit, code_of, invite
 
 from multipoint import constants as c
 from multipoint import wire
@@ -50,6 +52,38 @@ def test_nonsense_at_the_control_port_is_turned_away(said: bytes) -> None:
         leg = admit(root, a_leaf(stack))
         assert leg.peer_address
         silent.close()
+
+
+def reset(peer: socket.socket) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+ANSWERS: dict[str, Callable[[socket.socket], object]] = {
+    "nothing, and hangs up": lambda peer: None,
+    "a reset": reset,
+    "another protocol": lambda peer: peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "another version": lambda peer: peer.sendall(wire.encode(wire.Hello(major=2))),
+    "a request of its own": lambda peer: peer.sendall(JOIN),
+}
+
+
+@pytest.mark.requirement("JL-53", "JL-66", "JL-37")
+@pytest.mark.parametrize("who", ["leaf", "root"])
+@pytest.mark.parametrize("answer", ANSWERS)
+@isolated
+def test_listener_that_is_no_socket_of_the_kind_refuses(answer: str, who: str) -> None:
+    with Stack() as stack, socket.create_server((HERE, 0)) as server:
+        joiner = a_leaf(stack) if who == "leaf" else a_root(stack)
+        joining = Meanwhile(lambda: code_of(lambda: joiner.join(server.getsockname())))
+        peer, _ = server.accept()
+        with peer:
+            ANSWERS[answer](peer)
+        assert joining.result() == c.WSAECONNREFUSED
+        # Somebody of the kind lets it in.
+        if who == "leaf":
+            admit(a_root(stack), joiner)
+        else:
+            invite(joiner, a_listening_leaf(stack))
 
 
 @isolated

@@ -155,7 +155,9 @@ def test_checks_of_a_join_come_in_their_order() -> None:
         assert ws.WSAGetLastError() == c.WSAEINVAL
 
 
-@pytest.mark.requirement("JL-25", "JL-28", "JL-29", "JL-39", "EV-39", "EV-37", "EV-41", "JL-45", "EV-15")
+@pytest.mark.requirement(
+    "JL-25", "JL-27", "JL-28", "JL-51", "JL-61", "JL-39", "EV-39", "EV-37", "EV-41", "JL-45", "EV-15"
+)
 @isolated
 def test_nonblocking_join_tells_by_event() -> None:
     start()
@@ -169,7 +171,7 @@ def test_nonblocking_join_tells_by_event() -> None:
     assert ws.send(leg, b"x", 1, 0) == c.SOCKET_ERROR
     assert ws.WSAGetLastError() == c.WSAENOTCONN
     # JL-61: untouched before completion
-    assert callee.len == 100
+    assert (callee.len, callee.buf) == (100, bytes(100))
     assert join(root, leaf[1]) == c.INVALID_SOCKET
     assert ws.WSAGetLastError() == c.WSAEALREADY
     assert events_of(leaf[0], at_leaf, c.FD_ACCEPT) == {c.FD_ACCEPT: 0}
@@ -206,6 +208,8 @@ def test_nonblocking_join_that_fails() -> None:
     value = bytearray(4)
     assert ws.getsockopt(root, c.SOL_SOCKET, c.SO_ERROR, value, Ref(4)) == 0
     assert int.from_bytes(value, "little") == c.WSAECONNREFUSED
+    assert ws.getsockopt(root, c.SOL_SOCKET, c.SO_ERROR, value, Ref(4)) == 0
+    assert value == bytes(4)
     assert ws.recv(leg, bytearray(4), 4, 0) == c.SOCKET_ERROR
     assert ws.WSAGetLastError() == c.WSAENOTCONN
     assert ws.closesocket(leg) == 0
