@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from tests.stack.calls import ANYWHERE, GROUP, a_socket, failure, name_of, number, start, switch
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT
+from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.test_winsock import a_listening
 
 from multipoint import constants as c
 from multipoint import winsock as ws
@@ -111,6 +112,29 @@ def test_taken_port_shows_in_the_join_that_binds() -> None:
     assert failure(ws.getsockname(joiner, bytearray(16), Ref(16))) == c.WSAEINVAL
 
 
+@pytest.mark.requirement("SK-34")
+@isolated
+def test_peer_name_is_the_other_end_and_a_root_has_none() -> None:
+    start()
+    (root, name), (leaf, leaf_name), asking = a_listening(ROOT), a_listening(LEAF), a_socket()
+    accepting = Meanwhile(lambda: ws.accept(root, None, None))
+    assert ws.WSAJoinLeaf(asking, name, 16, None, None, None, None, c.JL_BOTH) == asking
+    leg = accepting.result()
+    accepting = Meanwhile(lambda: ws.accept(leaf, None, None))
+    invited = ws.WSAJoinLeaf(root, leaf_name, 16, None, None, None, None, c.JL_BOTH)
+    member, found = accepting.result(), bytearray(16)
+    for s, other in ((asking, ws.address(name)), (leg, name_of(asking)), (invited, ws.address(leaf_name))):
+        assert ws.getpeername(s, found, Ref(16)) == 0
+        assert ws.address(found) == other
+        for room, length in ((found, Ref(15)), (bytearray(15), Ref(16)), (None, Ref(16)), (found, None)):
+            assert failure(ws.getpeername(s, room, length)) == c.WSAEFAULT  # type: ignore[arg-type]
+    # From where a root invites is its own affair; it is the root's host.
+    assert ws.getpeername(member, found, Ref(16)) == 0
+    assert ws.address(found).host == "127.0.0.1"
+    for s in (root, leaf):
+        assert failure(ws.getpeername(s, found, Ref(16))) == c.WSAENOTCONN
+
+
 @pytest.mark.requirement("SK-24", "SK-34", "QS-08")
 @pytest.mark.parametrize("protocol", [17, 301, 302, 303])
 @isolated
@@ -128,6 +152,11 @@ def test_connecting_chooses_whom_a_plain_socket_talks_to(protocol: int) -> None:
     found = bytearray(16)
     assert ws.getpeername(s, found, Ref(16)) == 0
     assert ws.address(found) == name_of(peer)
+    # As with UDP, whoever else sends is not heard.
+    stranger = ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
+    for sender, words in ((stranger, b"stranger"), (peer, b"peer")):
+        assert ws.sendto(sender, words, len(words), 0, sockaddr("127.0.0.1", name_of(s)[1]), 16) == len(words)
+    assert ws.recv(s, bytearray(9), 9, 0) == 4
     assert ws.send(s, b"hello", 5, 0) == 5
     assert ws.recvfrom(peer, bytearray(9), 9, 0, found, Ref(16)) == 5
     assert ws.address(found)[1] == name_of(s)[1]

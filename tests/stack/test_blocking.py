@@ -79,7 +79,7 @@ def test_cancelling_was_removed(version: int, dialect: str) -> None:
     assert failure(ws.WSACancelBlockingCall) == failure(ws.WSAIsBlocking) == c.WSAEOPNOTSUPP
 
 
-@pytest.mark.requirement("DI-08", "JL-72", "SU-05", "EV-13", "AC-29")
+@pytest.mark.requirement("DI-08", "JL-72", "SU-05", "SK-20", "EV-13", "AC-29")
 @pytest.mark.parametrize(
     ("version", "dialect", "code"),
     [

@@ -2,12 +2,14 @@
 
 import os
 import socket
+from collections.abc import Callable
 
 import pytest
 from tests.stack.calls import ANYWHERE, a_socket, failure, start
 from tests.stack.flows import sending
 from tests.stack.network import isolated
 from tests.stack.people import (
+    LEAF,
     ROOT,
     Meanwhile,
     Watcher,
@@ -70,6 +72,36 @@ def test_clean_up_tells_nobody_and_aborts_what_is_pending() -> None:
     start()
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
     assert ws.get_message(queue, 0) is None
+
+
+@pytest.mark.requirement("SU-09")
+@isolated
+def test_clean_up_ends_blocking_calls_and_tells_nothing_of_pending_joins() -> None:
+    start()
+    root, name = a_listening(ROOT)
+    _, silent_root = a_listening(ROOT)
+    _, silent_leaf = a_listening(LEAF)
+    member, blocking, asking, inviting = a_socket(), a_socket(), a_socket(), a_socket(ROOT)
+    accepting = Meanwhile(lambda: ws.accept(root, None, None))
+    assert join(member, name) == member
+    accepting.result()
+    event = ws.WSACreateEvent()
+    for s, to in ((asking, silent_root), (inviting, silent_leaf)):
+        assert ws.WSAEventSelect(s, event, c.FD_CONNECT | c.FD_CLOSE) == 0
+        assert join(s, to) != c.INVALID_SOCKET
+    calls: dict[int, Callable[[], int]] = {
+        root: lambda: ws.accept(root, None, None),
+        member: lambda: ws.recv(member, bytearray(9), 9, 0),
+        blocking: lambda: join(blocking, silent_root),
+    }
+    waiting = [Meanwhile(call) for call in calls.values()]
+    for s in calls:
+        wait_till_blocked(process.sockets.get(s))
+    assert ws.WSACleanup() == 0
+    for call in waiting:
+        assert call.result() in (c.SOCKET_ERROR, c.INVALID_SOCKET)
+    start()
+    assert ws.WSAWaitForMultipleEvents(1, [event], False, 0, False) == c.WSA_WAIT_TIMEOUT
 
 
 @pytest.mark.requirement("SU-09")

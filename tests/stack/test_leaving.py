@@ -108,6 +108,39 @@ def test_end_of_a_session_gives_up_the_members_membership(provider: ProviderClas
         assert code_of(leaf.receive) == (code or c.WSAEDISCON)
 
 
+@pytest.mark.requirement("SU-11")
+@pytest.mark.parametrize("family", GROUPS, ids=["IPv4", "IPv6"])
+@isolated
+def test_clean_up_gives_up_all_memberships(family: int) -> None:
+    pair = Pair()
+    plain = "239.9.8.7" if family == c.AF_INET else "ff15::907"
+    groups = {GROUPS[family], plain, CHANNELS[family]}
+    with pair.left, Stack() as near, pair.right:
+        far = Stack()
+        root = a_session_root(pair.left, near, ProviderClass.P2MP, family)
+        with pair.left:
+            link = Sniffer()
+        leg, _ = admitted(pair.left, root, pair.right, far)
+        for group, protocol in ((plain, 17), (CHANNELS[family], 301)):
+            sock = far.socket(family, c.SOCK_DGRAM, protocol, None, LEAF)
+            sock.set_interface(socket.if_nametoindex("eth0"))
+            sources = (address_of(pair.left, family),) if protocol == 301 else ()
+            sock.options.reuse_address = True
+            sock.join((group, PORT), JoinRequest(JoinRole.RECEIVER_ONLY, sources=sources))
+        assert all(map(pair.right.has_joined, groups))
+        watcher = Watcher(leg, c.FD_CLOSE)
+        far.close()
+        assert not any(map(pair.right.has_joined, groups))
+        assert watcher.wait_for(leg, NetworkEvent.CLOSE) == c.WSAECONNRESET
+        missing = set(groups)
+
+        def is_last(frame: Frame) -> bool:
+            missing.difference_update([group for group in groups if is_leave(frame, group)])
+            return not missing
+
+        link.until_frame(is_last)
+
+
 class Port:
     """The switch's port of one host, as that host sees it: what comes between two messages for itself alone."""
 

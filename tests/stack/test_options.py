@@ -1,5 +1,7 @@
 """Options of SOL_SOCKET: kept by the stack, or carried out by the kernel. Those of groups are in ``test_groups``."""
 
+from collections.abc import Callable
+
 import pytest
 from tests.stack.calls import ANYWHERE, a_socket, failure, number, start, switch
 from tests.stack.network import isolated
@@ -78,6 +80,71 @@ def test_times_of_weeks_are_waited_for(time_ms: int) -> None:
         wait_till_blocked(process.sockets.get(s))
         assert ws.sendto(s, b"x", 1, 0, bytes(name), 16) == 1
         assert waiting.result() == 1
+
+
+@pytest.mark.requirement("SK-35")
+@isolated
+def test_levels_options_and_buffers_that_are_wrong() -> None:
+    start()
+    s, rooted = a_socket(LEAF, 17), a_socket(ROOT)
+    room, number_of_4 = bytearray(8), bytes(4)
+    for level, option, code in (
+        (99, c.SO_TYPE, c.WSAEINVAL),
+        (c.SOL_SOCKET, 0x7777, c.WSAENOPROTOOPT),
+        (c.IPPROTO_IP, 0x7777, c.WSAENOPROTOOPT),
+    ):
+        assert failure(ws.getsockopt(s, level, option, room, Ref(8))) == code
+        assert failure(ws.setsockopt(s, level, option, number_of_4, 4)) == code
+    # To be read only, to be written only, not for sessions.
+    assert failure(ws.setsockopt(s, c.SOL_SOCKET, c.SO_TYPE, number_of_4, 4)) == c.WSAENOPROTOOPT
+    assert failure(ws.getsockopt(s, c.IPPROTO_IP, c.IP_ADD_MEMBERSHIP, room, Ref(8))) == c.WSAENOPROTOOPT
+    group = IP_MREQ("239.1.1.1").pack()
+    assert failure(ws.setsockopt(rooted, c.IPPROTO_IP, c.IP_ADD_MEMBERSHIP, group, 8)) == c.WSAENOPROTOOPT
+    for option in (c.SO_TYPE, c.SO_LINGER, c.SO_RCVBUF):
+        for memory, length in ((None, Ref(4)), (room, None), (room, Ref(3)), (bytearray(3), Ref(4)), (b"1234", Ref(4))):
+            assert failure(ws.getsockopt(s, c.SOL_SOCKET, option, memory, length)) == c.WSAEFAULT  # type: ignore[arg-type]
+    for option in (c.SO_REUSEADDR, c.SO_LINGER, c.SO_DONTLINGER, c.SO_RCVBUF, c.SO_RCVTIMEO):
+        for value, size in ((None, 4), (number_of_4, 3), (number_of_4, 5), (b"", 0), (number_of_4, -1)):
+            assert failure(ws.setsockopt(s, c.SOL_SOCKET, option, value, size)) == c.WSAEFAULT  # type: ignore[arg-type]
+
+
+@pytest.mark.requirement("SK-41", "SK-18")
+@pytest.mark.parametrize("how", ["ioctlsocket", "WSAIoctl"])
+@isolated
+def test_nonzero_is_nonblocking_and_zero_blocking(how: str) -> None:
+    start()
+    s = a_socket(LEAF | c.WSA_FLAG_OVERLAPPED, 17)
+    assert ws.bind(s, ANYWHERE, 16) == 0
+    switch(s, c.SO_RCVTIMEO, 10)
+
+    def set_mode(mode: int) -> int:
+        if how == "ioctlsocket":
+            return ws.ioctlsocket(s, c.FIONBIO, Ref(mode))
+        return ws.WSAIoctl(s, c.FIONBIO, mode.to_bytes(4, "little"), 4, None, 0, Ref(0), None, None)
+
+    def receive() -> int:
+        return failure(ws.recv(s, bytearray(9), 9, 0))
+
+    # It blocks to begin with: a time limit ends what waits.
+    assert receive() == c.WSAETIMEDOUT
+    for mode in (1, 2, 0xFFFFFFFF):
+        assert set_mode(mode) == 0
+        assert receive() == c.WSAEWOULDBLOCK
+        assert set_mode(0) == 0
+        assert receive() == c.WSAETIMEDOUT
+    # A registration makes it nonblocking and keeps it so, whatever its kind.
+    registrations: list[Callable[[int], int]] = [
+        lambda mask: ws.WSAEventSelect(s, ws.WSACreateEvent(), mask),
+        lambda mask: ws.WSAAsyncSelect(s, ws.create_queue(), 7, mask),
+    ]
+    for register in registrations:
+        assert register(c.FD_READ) == 0
+        assert receive() == c.WSAEWOULDBLOCK
+        assert failure(set_mode(0)) == c.WSAEINVAL
+        assert set_mode(1) == 0
+        assert receive() == c.WSAEWOULDBLOCK
+        assert register(0) == set_mode(0) == 0
+        assert receive() == c.WSAETIMEDOUT
 
 
 V4, V6 = sockaddr("239.1.1.1", 0), sockaddr("ff15::1", 0)

@@ -178,7 +178,7 @@ def a_silent_root(stack: Stack) -> RootSocket:
     return root
 
 
-@pytest.mark.requirement("DP-41")
+@pytest.mark.requirement("DP-41", "SK-20")
 @isolated
 def test_two_sessions_never_share_a_group_and_port() -> None:
     with Stack(Settings(groups_ipv4="239.77.0.0/30", first_port=50000, last_port=50003)) as stack:

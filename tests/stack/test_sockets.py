@@ -140,10 +140,12 @@ def test_sockets_that_are_not_to_be_had() -> None:
 @isolated
 def test_socket_without_flags_is_an_ordinary_one(protocol: int) -> None:
     start()
-    s = ws.socket(c.AF_INET, 0, protocol)
+    s, same = ws.socket(c.AF_INET, 0, protocol), a_socket(0, protocol)
     assert s != c.INVALID_SOCKET
     name = GROUP if protocol < 302 else sockaddr("127.0.0.1", 5)
-    assert failure(ws.WSAJoinLeaf(s, name, 16, None, None, None, None, c.JL_BOTH)) == c.WSAEINVAL
+    for ordinary in (s, same):
+        for role in (c.JL_SENDER_ONLY, c.JL_RECEIVER_ONLY, c.JL_BOTH):
+            assert failure(ws.WSAJoinLeaf(ordinary, name, 16, None, None, None, None, role)) == c.WSAEINVAL
     assert failure(ws.listen(s, 5)) == c.WSAEOPNOTSUPP
     if protocol >= 302:
         assert failure(ws.send(s, b"x", 1, 0)) == c.WSAEOPNOTSUPP
