@@ -135,8 +135,13 @@ def shutdown(s: int, how: int) -> int:
 @call(SOCKET_ERROR)
 def closesocket(s: int) -> int:
     """Close the socket."""
-    process.sockets.get(s).close()
-    process.sockets.remove(s)
+    sock = process.sockets.get(s)
+    try:
+        sock.close()
+    finally:
+        # A cancelled wait has closed it too.
+        if sock.is_closed:
+            process.sockets.remove(s)
     return 0
 
 

@@ -358,9 +358,10 @@ class LeafSocket(LeafFlowSocket):
     def _end(self, *, is_abortive: bool) -> None:
         now = time.monotonic()
         self._answer_nothing()
-        self.parting = (*self._connections.values(), *([self._connection] if self._connection else []))
+        self.parting = (self._connection,) if self._connection else ()
+        connections = (*self._connections.values(), *self.parting)
         self._connections.clear()
-        for connection in self.parting:
+        for connection in connections:
             connection.mute()
             if is_abortive:
                 connection.link.abort(now)

@@ -10,6 +10,7 @@ from multipoint import constants
 from multipoint.chatting import ChattingSocket
 from multipoint.connection import Connection
 from multipoint.errors import error
+from multipoint.threads import Wait
 from multipoint.wire import MAX_CONNECT_DATA
 
 
@@ -18,7 +19,8 @@ class PartingSocket(ChattingSocket):
 
     # What the other side said with its end (CL-35).
     disconnect_data = b""
-    # Connections on which all is said, and that wait for the other side to hang up.
+    # Connections of members on which all is said, and that wait for the other side to hang up. Nobody else keeps a
+    # program that lingers.
     parting: tuple[Connection, ...] = ()
 
     @abstractmethod
@@ -63,11 +65,17 @@ class PartingSocket(ChattingSocket):
     # Lingering: close waits until the other side has taken note
 
     def linger(self, seconds: float) -> None:
-        """Wait for the graceful end; break off when the time is over (CL-22)."""
+        """Wait for the graceful end; break off when the time is over (CL-22), or the call cancelled (DI-07)."""
         for connection in self.parting:
             connection.on_end = self.wake
-        self.changed.wait_for(lambda: all(connection.is_over for connection in self.parting), seconds)
+        with Wait(self.wake_from_outside) as wait:
+            self.changed.wait_for(lambda: wait.is_cancelled or self._all_over, seconds)
         self.break_off()
+        wait.check()
+
+    @property
+    def _all_over(self) -> bool:
+        return all(connection.is_over for connection in self.parting)
 
     def break_off(self) -> None:
         """End without a word what has not ended yet."""

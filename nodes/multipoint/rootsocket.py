@@ -334,7 +334,7 @@ class RootSocket(RootFlowSocket):
             joining[0].failed(constants.WSAECONNABORTED)
             joining[0].note_end(constants.WSAECONNABORTED)
         waiting, legs = list(self._connections.values()), list(self._legs.values())
-        self.parting += (*waiting, *(leg.connection for leg in legs if leg.connection))
+        self.parting += tuple(leg.connection for leg in legs if leg.connection)
         self._connections.clear()
         self._legs.clear()
         for link in self._core.dismantle(now, data):

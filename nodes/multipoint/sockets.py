@@ -69,8 +69,10 @@ class MultipointSocket(OptionSocket):
         with self.stack.lock:
             self.check_idle()
             lingers, seconds = self.options.linger
-            if lingers and seconds and not self.is_blocking:
-                raise WouldBlock(constants.WSAEWOULDBLOCK, "lingering would block")
+            if lingers and seconds:
+                if not self.is_blocking:
+                    raise WouldBlock(constants.WSAEWOULDBLOCK, "lingering would block")
+                threads.current().check_may_block()
             self.is_closed = True
             self.memory.forget()
             self.signal = self.post = None
@@ -79,9 +81,11 @@ class MultipointSocket(OptionSocket):
             self.cancel_pending()
             self._end(is_abortive=lingers and not seconds)
             self.wake()
-            if lingers and seconds:
-                self.linger(seconds)
-            self.stack.sockets.discard(self)
+            try:
+                if lingers and seconds:
+                    self.linger(seconds)
+            finally:
+                self.stack.sockets.discard(self)
 
     def abort(self) -> None:
         """Close as the last WSACleanup does: peers see a reset, the network the leaves (SU-11)."""
@@ -105,7 +109,10 @@ class MultipointSocket(OptionSocket):
         self.stack.changes.cancel(self)
 
     def linger(self, seconds: float) -> None:
-        """Wait for the graceful end of a socket that was just closed, if there is somebody to wait for (CL-22)."""
+        """Wait for the graceful end of a socket that was just closed, if there is somebody to wait for (CL-22).
+
+        Raises WSAEINTR if cancelled; the end is abortive then.
+        """
 
     def break_off(self) -> None:
         """Wait no longer."""

@@ -12,6 +12,7 @@ from tests.stack.people import (
     HERE,
     LEAF,
     PATIENCE_S,
+    ROOT,
     Meanwhile,
     Watcher,
     a_group_socket,
@@ -21,13 +22,18 @@ from tests.stack.people import (
     admit,
     code_of,
     invite,
+    wait_till_blocked,
 )
+from tests.stack.test_winsock import a_listening
 
 from multipoint import constants as c
+from multipoint import winsock as ws
 from multipoint import wire
+from multipoint.calling import process
 from multipoint.catalogue import PROTOCOLS
 from multipoint.events import NetworkEvent
 from multipoint.kinds import JoinRole, Plane, ProviderClass
+from multipoint.layouts import WSADATA
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import JoinRequest, Settings
@@ -144,6 +150,43 @@ def test_linger_ends_with_the_graceful_end(closing: str) -> None:
         Meanwhile(sock.close).result()
         for name, watcher in watchers.items():
             assert watcher.wait_for(sockets[name], NetworkEvent.CLOSE) == 0
+
+
+@pytest.mark.requirement("CL-22", "CL-05")
+@pytest.mark.parametrize("who", ["root", "leaf"])
+@isolated
+def test_linger_does_not_wait_for_strangers_who_hold_the_line(who: str) -> None:
+    with Stack() as stack:
+        sock = a_root(stack) if who == "root" else a_listening_leaf(stack)
+        with (
+            socket.create_connection(sock.local_address, PATIENCE_S),
+            socket.create_connection(sock.local_address, PATIENCE_S) as second,
+        ):
+            second.sendall(b"nonsense")
+            # They are taken in turn: by now the silent one has been.
+            read_to_the_end(second)
+            sock.options.linger = True, 10 * PATIENCE_S
+            Meanwhile(sock.close).result()
+
+
+@pytest.mark.requirement("DI-07", "CL-22", "CL-27")
+@isolated
+def test_cancelled_linger_ends_abruptly() -> None:
+    assert ws.WSAStartup(0x0101, WSADATA()) == 0
+    root, name = a_listening(ROOT)
+    with socket.create_connection(ws.address(name), PATIENCE_S) as peer:
+        join = wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, Endpoint("127.0.0.1", 9))
+        peer.sendall(wire.encode(wire.Hello()) + wire.encode(join))
+        leg = ws.accept(root, None, None)
+        assert ws.setsockopt(leg, c.SOL_SOCKET, c.SO_LINGER, (1 | 60 << 16).to_bytes(4, "little"), 4) == 0
+        lingering = process.sockets.get(leg)
+        closing = Meanwhile(lambda: (ws.closesocket(leg), ws.WSAGetLastError()))
+        wait_till_blocked(lingering)
+        assert ws.WSACancelBlockingCall() == 0
+        assert closing.result() == (c.SOCKET_ERROR, c.WSAEINTR)
+        assert read_to_the_end(peer) == "reset"
+    assert ws.closesocket(leg) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAENOTSOCK
 
 
 @pytest.mark.requirement("CL-22", "SU-09")
