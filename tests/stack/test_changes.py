@@ -148,8 +148,11 @@ def test_waiting_and_overlapped() -> None:
         start()
         s, blocking = a_socket(flags=LEAF | c.WSA_FLAG_OVERLAPPED), a_socket()
         event = ws.WSACreateEvent()
-        overlapped, abandoned = WSAOVERLAPPED(event), WSAOVERLAPPED()
+        overlapped, abandoned, seen = WSAOVERLAPPED(event), WSAOVERLAPPED(), list[tuple[int, int]]()
         assert ask(s, ROUTE, FAR, abandoned) == c.WSA_IO_PENDING
+        routine = lambda code, count, *_: seen.append((code, count))  # noqa: E731
+        by_routine = ws.WSAIoctl(s, ADDRESSES, None, 0, None, 0, Ref(0), WSAOVERLAPPED(), routine)
+        assert (by_routine, ws.WSAGetLastError()) == (c.SOCKET_ERROR, c.WSA_IO_PENDING)
         assert ask(s, ADDRESSES, b"", overlapped) == c.WSA_IO_PENDING
         waiting = Meanwhile(lambda: ask(blocking, ADDRESSES))
         count, flags = Ref(-1), Ref(0)
@@ -164,6 +167,10 @@ def test_waiting_and_overlapped() -> None:
         assert ws.WSAWaitForMultipleEvents(1, [event], False, 5000, False) == c.WSA_WAIT_EVENT_0
         assert ws.WSAGetOverlappedResult(s, overlapped, count, False, flags)
         assert count.value == 0
+        assert seen == []
+        never = ws.WSACreateEvent()
+        assert ws.WSAWaitForMultipleEvents(1, [never], False, 5000, True) == c.WSA_WAIT_IO_COMPLETION
+        assert seen == [(0, 0)]
         assert ws.closesocket(s) == 0
         assert abandoned.Internal == c.WSA_OPERATION_ABORTED
 

@@ -144,6 +144,41 @@ def test_loopback_acts_on_the_receiver() -> None:
         assert off.receive()[0] == b"again"
 
 
+@pytest.mark.requirement("IO-09", "IO-10")
+@isolated
+def test_loopback_in_a_conference_acts_on_each_receiver() -> None:
+    pair = Pair()
+    with pair.left, Stack() as stack:
+        root = a_root(stack, pair.left.address, provider=ProviderClass.CONF)
+        on, off = (a_leaf(stack, provider=ProviderClass.CONF) for _ in range(2))
+        for leaf in (on, off):
+            leaf.bind((pair.left.address, 0))
+        # Before one joins, while the other is a member.
+        off.set_loopback(False)
+        for leaf in (on, off):
+            admit(root, leaf)
+        root.set_loopback(False)
+        for sender in (root, on, off):
+            sender.send(b"from here")
+            assert on.receive()[0] == b"from here"
+            assert is_silent(root)
+            assert is_silent(off)
+        with pair.right, Stack() as far:
+            guest = a_leaf(far, provider=ProviderClass.CONF)
+            root.set_blocking(True)
+            off.set_blocking(True)
+            with pair.left:
+                accepting = Meanwhile(root.accept)
+            guest.join(root.local_address)
+            accepting.result()
+            guest.send(b"from far")
+            assert [sock.receive()[0] for sock in (root, on, off)] == [b"from far"] * 3
+            off.set_loopback(True)
+            root.send(b"again")
+            assert [sock.receive()[0] for sock in (on, off)] == [b"again"] * 2
+            assert is_silent(root)
+
+
 @pytest.mark.requirement("DP-13", "DP-14", "JL-54", "JL-05")
 @isolated
 def test_roles_bind_both_ways() -> None:

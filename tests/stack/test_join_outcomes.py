@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from tests.stack.network import Pair, isolated
 from tests.stack.people import (
+    CONFERENCE_ROOT,
     HERE,
     LEAF,
     ROOT,
@@ -33,6 +34,7 @@ from multipoint.wire import Endpoint
 
 NOBODY = (HERE, 9)
 GROUP = Endpoint("239.1.2.3", 5000)
+SOURCE = c.WSA_FLAG_MULTIPOINT_C_LEAF | c.WSA_FLAG_MULTIPOINT_D_ROOT
 WHO = pytest.mark.parametrize("who", ["leaf", "root"])
 
 
@@ -127,6 +129,31 @@ def test_membership_that_has_broken_leaves_its_socket_spent(who: str) -> None:
         assert code_of(partial(leaf.join, other.local_address)) == c.WSAEISCONN
 
 
+@pytest.mark.requirement("SK-13", "JL-66", "JL-53")
+@isolated
+def test_second_data_root_is_refused_when_it_joins() -> None:
+    with Stack() as stack:
+        make = partial(stack.socket, c.AF_INET, c.SOCK_SEQPACKET, 302, None)
+        root, full = make(CONFERENCE_ROOT), a_root(stack)
+        root.bind((HERE, 0))
+        root.listen()
+        admit(root, make(SOURCE))
+        # Asking, and invited: each session has its d_root, be it a leaf or the root itself.
+        for keeper in (root, full):
+            second = make(SOURCE)
+            joining = Meanwhile(partial(code_of, partial(second.join, keeper.local_address)))
+            assert code_of(keeper.accept) == c.WSAECONNREFUSED
+            assert joining.result() == c.WSAECONNREFUSED
+            third = make(SOURCE)
+            third.bind((HERE, 0))
+            third.listen()
+            accepting = Meanwhile(partial(code_or_none, third.accept))
+            assert code_of(partial(keeper.join, third.local_address)) == c.WSAECONNREFUSED
+            third.close()
+            accepting.result()
+            admit(keeper, make(LEAF))
+
+
 # The closed list of codes
 
 
@@ -182,6 +209,13 @@ def test_way_that_the_kernel_refuses(kind: str, code: int, who: str, caplog: pyt
             assert code_of(partial(joiner.join, ("198.51.100.1", 5000))) == code
         # What no code of the list was made for is told to who keeps the log.
         assert ("EACCES" in caplog.text) is (kind == "prohibit")
+
+
+@pytest.mark.requirement("JL-11", "JL-37")
+@isolated
+def test_broadcast_address_of_a_subnet_is_no_way_to_a_host() -> None:
+    with Stack() as stack:
+        assert code_of(partial(a_leaf(stack).join, ("127.255.255.255", 9))) == c.WSAENETUNREACH
 
 
 # Nothing before its time

@@ -3,11 +3,14 @@
 import pytest
 from tests.stack.flows import start
 from tests.stack.network import Pair, isolated
-from tests.stack.people import LEAF
+from tests.stack.people import LEAF, a_leaf, a_root, admit
 
 from multipoint import constants as c
+from multipoint import ioctls
 from multipoint import winsock as ws
+from multipoint.kinds import ProviderClass
 from multipoint.layouts import SOCKADDR_IN, SOCKADDR_IN6
+from multipoint.stack import Stack
 from multipoint.values import Ref, sockaddr
 
 
@@ -84,6 +87,26 @@ def test_what_is_refused_and_what_is_unknown() -> None:
     assert ask(s, c.SIO_ENABLE_CIRCULAR_QUEUEING) == c.WSAEOPNOTSUPP
     for code in (0, 0x12345678, c.SIO_ASSOCIATE_HANDLE, c.SIO_TRANSLATE_HANDLE, c.SIO_FIND_ROUTE):
         assert ask(s, code) == c.WSAEINVAL
+
+
+@pytest.mark.requirement("IO-17")
+@pytest.mark.parametrize("provider", [ProviderClass.P2MP, ProviderClass.CONF])
+@isolated
+def test_bytes_queued_in_a_session_are_those_of_its_messages(provider: ProviderClass) -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack, provider=provider), a_leaf(stack, provider=provider)
+        leg = admit(root, leaf)
+        for sock in (root, leaf, leg):
+            assert ioctls.control(sock, c.FIONREAD, b"") == bytes(4)
+            assert ioctls.control(sock, c.SIOCATMARK, b"") == (1).to_bytes(4, "little")
+        for message in (b"one", b"", b"three"):
+            root.send(message)
+        assert ioctls.control(leaf, c.FIONREAD, b"") == (8).to_bytes(4, "little")
+        assert [leaf.receive()[0] for _ in range(2)] == [b"one", b""]
+        assert ioctls.control(leaf, c.FIONREAD, b"") == (5).to_bytes(4, "little")
+        if provider is ProviderClass.P2MP:
+            leaf.send(b"up")
+            assert ioctls.control(root, c.FIONREAD, b"") == (2).to_bytes(4, "little")
 
 
 @pytest.mark.requirement("IO-17", "IO-01")

@@ -15,6 +15,7 @@ from multipoint import wire
 from multipoint.kinds import JoinRole, Plane, ProviderClass
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
+from multipoint.values import Settings
 
 JOIN = wire.encode(wire.Hello()) + wire.encode(
     wire.Join(ProviderClass.P2MP, Plane.LEAF, Plane.LEAF, JoinRole.BOTH, wire.Endpoint("127.0.0.1", 1))
@@ -84,6 +85,15 @@ def test_listener_that_is_no_socket_of_the_kind_refuses(answer: str, who: str) -
             admit(a_root(stack), joiner)
         else:
             invite(joiner, a_listening_leaf(stack))
+
+
+@pytest.mark.requirement("JL-53", "JL-43")
+@pytest.mark.parametrize("who", ["leaf", "root"])
+@isolated
+def test_listener_that_says_nothing_is_waited_for(who: str) -> None:
+    with Stack(Settings(join_timeout_s=0.05)) as stack, socket.create_server((HERE, 0)) as server:
+        joiner = a_leaf(stack) if who == "leaf" else a_root(stack)
+        assert code_of(lambda: joiner.join(server.getsockname())) == c.WSAETIMEDOUT
 
 
 @isolated

@@ -279,7 +279,7 @@ def test_reset_requests_keep_nobody_out() -> None:
         leaf.close()
 
 
-@pytest.mark.requirement("IO-10")
+@pytest.mark.requirement("IO-10", "IO-12", "SK-40")
 @isolated
 def test_loopback_is_for_nonrooted_data_planes() -> None:
     start()
@@ -298,4 +298,7 @@ def test_loopback_is_for_nonrooted_data_planes() -> None:
     ):
         s = ws.WSASocket(c.AF_INET, 0, protocol, None, 0, flags)
         result = ws.WSAIoctl(s, c.SIO_MULTIPOINT_LOOPBACK, NONE, 4, None, 0, Ref(0), None, None)
+        assert (failure(result) if result else 0) == code, (protocol, hex(flags))
+        # The option means the same.
+        result = ws.setsockopt(s, c.IPPROTO_IP, c.IP_MULTICAST_LOOP, NONE, 4)
         assert (failure(result) if result else 0) == code, (protocol, hex(flags))
