@@ -227,6 +227,10 @@ def _join_request(
     data = pointers.read_buffer(caller_data)
     capacity = pointers.check_result_buffer(callee_data)
     qos = pointers.read_qos(sqos)
-    pointers.read_qos(gqos)
+    group_qos = pointers.read_qos(gqos)
     sock.check_caller_data(data)
-    return JoinRequest(role, data, capacity, qos, deliver=lambda answer: pointers.store_result(callee_data, answer))
+    return JoinRequest(
+        *(role, data, capacity, qos),
+        deliver=lambda answer: pointers.store_result(callee_data, answer),
+        group_qos=group_qos,
+    )

@@ -79,6 +79,8 @@ class FlowSocket(MultipointSocket):
             # QS-33
             raise error(at_join(reason.code), str(reason)) from reason
         self._before = before
+        if request.group_qos and self.is_group_creator and self.stack.dialect.keeps_group_flows:
+            self.stack.socket_groups.keep_flows(self.group_id, request.group_qos)
 
     def overriding(self, request: JoinRequest, towards: str, bind: Callable[[], None]) -> None:
         """``override_flows``, then ``bind``, step 13 of JL-16; ended if that fails."""

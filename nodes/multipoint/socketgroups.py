@@ -8,6 +8,7 @@ from collections import Counter
 
 from multipoint import constants
 from multipoint.errors import error
+from multipoint.flow import QOS
 
 NEW_GROUP = (constants.SG_UNCONSTRAINED_GROUP, constants.SG_CONSTRAINED_GROUP)
 # Far from 0, 1 and 2, which are orders, not ids.
@@ -20,6 +21,8 @@ class SocketGroups:
     def __init__(self) -> None:
         self._numbers = itertools.count(FIRST_GROUP)
         self._members: Counter[int] = Counter()
+        # DI-15: what its creator has said that a group's sockets send and receive together
+        self._flows: dict[int, QOS] = {}
 
     def enter(self, group: int) -> int:
         """Return the id for what a program gives as g: none, a new group, or one more member of a known one."""
@@ -36,3 +39,13 @@ class SocketGroups:
         self._members[group] -= 1
         if self._members[group] <= 0:
             del self._members[group]
+            self._flows.pop(group, None)
+
+    def keep_flows(self, group: int, flows: QOS) -> None:
+        """Remember the flows of a group, for its creator."""
+        self._flows[group] = flows.copy()
+
+    def flows(self, group: int) -> QOS | None:
+        """Return the flows of a group, if its creator has said any."""
+        found = self._flows.get(group)
+        return found and found.copy()

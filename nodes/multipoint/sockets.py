@@ -39,6 +39,8 @@ class MultipointSocket(OptionSocket):
         self.is_overlapped = False
         # SK-07; 0 is none
         self.group_id = 0
+        # Whether the group came to be with this socket
+        self.is_group_creator = False
         self.role = JoinRole.BOTH
         self.last_error = 0
         self.bound: Endpoint | None = None
@@ -219,6 +221,11 @@ class MultipointSocket(OptionSocket):
         """Whom the socket is joined to (SK-34). Raises WSAENOTCONN."""
         self.check_open()
         raise error(constants.WSAENOTCONN, "is not joined")
+
+    @property
+    def group_flows(self) -> QOS | None:
+        """The flows of the socket's group, kept in the dialect ``spec1990`` when its creator joined (DI-15)."""
+        return self.stack.socket_groups.flows(self.group_id)
 
     @property
     def is_listening(self) -> bool:

@@ -28,7 +28,7 @@ from multipoint.plain import PlainSocket
 from multipoint.reactor import READABLE, Reactor
 from multipoint.rootsocket import RootSocket
 from multipoint.signals import announce
-from multipoint.socketgroups import SocketGroups
+from multipoint.socketgroups import NEW_GROUP, SocketGroups
 from multipoint.sockets import MultipointSocket
 from multipoint.templates import TEMPLATES
 from multipoint.values import Settings
@@ -91,7 +91,7 @@ class Stack:
             except OSError as reason:
                 self.socket_groups.leave(group_id)
                 raise error(from_kernel(reason.errno), str(reason)) from reason
-            sock.group_id = group_id
+            sock.group_id, sock.is_group_creator = group_id, group in NEW_GROUP
             sock.is_overlapped = bool(flags & constants.WSA_FLAG_OVERLAPPED)
             return sock
 

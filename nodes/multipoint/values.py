@@ -77,6 +77,8 @@ class JoinRequest:
     sources: tuple[str, ...] = ()
     # JL-61: called once, at completion, with what the acceptor said; empty after a failure.
     deliver: Callable[[bytes], None] = lambda _: None
+    # DI-15: of the socket's group; kept in one dialect, ignored in the others
+    group_qos: QOS | None = None
 
     @property
     def room(self) -> int:
