@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multipoint import constants, kernel
 from multipoint.addresses import BROADCAST, is_group
 from multipoint.choices import Choices
+from multipoint.codec import as_endpoint
 from multipoint.errors import error
 from multipoint.values import Settings
 from multipoint.wire import Endpoint
@@ -73,11 +74,10 @@ def _bind_in_range(sock: socket.socket, address: Endpoint, settings: Settings) -
         # Any will do, and randint takes longer than the kernel's bind.
         port = address.port or settings.first_port + int(random.random() * ports)
         try:
-            sock.bind((address.host, port))
+            sock.bind(kernel.socket_name(address.host, port))
         except OSError as reason:
             if attempt == attempts - 1 or reason.errno != errno.EADDRINUSE:
                 raise
         else:
-            host, port = sock.getsockname()[:2]
-            return Endpoint(host, port)
+            return as_endpoint(sock.getsockname())
     raise AssertionError("the loop returns or raises")

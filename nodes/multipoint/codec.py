@@ -33,7 +33,9 @@ class Endpoint(NamedTuple):
 
 
 def as_endpoint(name: tuple[Any, ...]) -> Endpoint:
-    """Return what Python's sockets give as an address, without what stands behind the port; faster than Endpoint()."""
+    """Return what Python's sockets give as an address, a scope id behind the host; faster than Endpoint()."""
+    if len(name) == 4 and name[3]:
+        return Endpoint(f"{name[0]}%{name[3]}", name[1])
     return tuple.__new__(Endpoint, name[:2])
 
 

@@ -118,9 +118,9 @@ class Connection:
         assert self._sock
         assert self._opening
         try:
-            reason = self._sock.connect_ex(self._opening)
+            reason = self._sock.connect_ex(kernel.socket_name(*self._opening))
         except OSError as fault:
-            # A host that is no address.
+            # A host that is no address, or behind an interface that is not there.
             reason = fault.errno or errno.EINVAL
         if reason in (errno.EINPROGRESS, errno.EALREADY):
             return
@@ -253,7 +253,7 @@ class Listener:
                 self._pause()
             return
         close_in_child(sock).setblocking(False)
-        self._on_connection(sock, Endpoint(peer[0], peer[1]))
+        self._on_connection(sock, as_endpoint(peer))
 
     def _pause(self) -> None:
         self._stack.reactor.unwatch(self._sock.fileno())

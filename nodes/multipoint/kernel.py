@@ -9,6 +9,7 @@ May not know: sockets of the stack, sessions.
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
 import itertools
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multipoint import constants, packetfilter
+from multipoint.codec import as_endpoint
 from multipoint.forks import close_in_child
 from multipoint.linux import LINUX_FILTER_MODES
 
@@ -143,10 +145,23 @@ def set_multicast_scope(sock: socket.socket, scope: int) -> None:
     sock.setsockopt(level(family), option, scope)
 
 
+def socket_name(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return an address as Python's sockets take it. Raises OSError for an interface by a name that none has.
+
+    What stands behind a percent sign they leave out: the scope id has a place of its own.
+    """
+    bare, _, scope = host.partition("%")
+    if not scope:
+        return host, port
+    if not scope.isdecimal():
+        raise OSError(errno.ENODEV, f"no interface {scope}")
+    return bare, port, 0, int(scope)
+
+
 def check_own(family: int, host: str) -> None:
     """Raise OSError (EADDRNOTAVAIL) unless this is an address of this host."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
+        probe.bind(socket_name(host, 0))
 
 
 def send_from(sock: socket.socket, host: str) -> None:
@@ -174,7 +189,7 @@ def set_loopback(sock: socket.socket, is_on: bool, address: str | None = None) -
 def interface_of(family: int, host: str) -> int | None:
     """Return the index of the interface that has this address; None if no interface has it."""
     if family == socket.AF_INET6:
-        return _interfaces6().get(host)
+        return _interfaces6().get(host.partition("%")[0])
     return next((socket.if_nametoindex(name) for address, name in _labels4() if address == host), None)
 
 
@@ -252,8 +267,8 @@ def tcp_states(port: int) -> set[int]:
 def source_towards(family: int, host: str, port: int) -> str:
     """Return the local address that the system would send from; a look at the routes, nothing is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, port))
-        return str(probe.getsockname()[0])
+        probe.connect(socket_name(host, port))
+        return as_endpoint(probe.getsockname()).host
 
 
 def _group_request(family: int, membership: Membership) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from multipoint import constants, planes
+from multipoint import constants, kernel, planes
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import Entry
 from multipoint.connection import Connection
@@ -33,7 +33,7 @@ from multipoint.link_events import (
     Requested,
     Withdrawn,
 )
-from multipoint.sealed import SealedSocket
+from multipoint.sealed import SealedSocket, SocketName
 from multipoint.values import Address, JoinRequest, Verdict
 from multipoint.wire import Accept, Endpoint, Membership
 
@@ -51,7 +51,7 @@ class LeafSocket(LeafFlowSocket):
         # The kernel's socket for it, made while a blocking join waits.
         self._prepared: planes.Prepared | None = None
         self._authenticator: Authenticator | None = None
-        self._target: Endpoint | None = None
+        self._target: SocketName | None = None
         self._request: JoinRequest | None = None
         # The code of the join that is outstanding, once it has one; each join has a list of its own, for who waits
         # may look when another thread has begun the next one.
@@ -189,6 +189,7 @@ class LeafSocket(LeafFlowSocket):
     def _joined(self, membership: Membership, answer: Accept | None) -> None:
         assert self.kind
         assert self._connection
+        membership = in_scope(membership, self._connection.local.host)
         try:
             self.take_grant(answer.qos if answer else None)
             self._plane = planes.open_member(self.kind, membership, self._take_prepared(), self.role)
@@ -201,7 +202,7 @@ class LeafSocket(LeafFlowSocket):
             return
         rooted = self.kind.provider.is_data_rooted
         self._authenticator = Authenticator(membership.member_key if rooted else membership.group_key)
-        self._target = membership.root if rooted else membership.group
+        self._target = kernel.socket_name(*membership.root) if rooted else membership.group
         self._core.joined(membership)
         self.bound = self._connection.local
         self.memory.possible = possible_events(self.kind, self.role)
@@ -372,3 +373,11 @@ class LeafSocket(LeafFlowSocket):
         if self._plane:
             self.stack.reactor.unwatch(self._plane.sock.fileno())
             self._plane.sock.close()
+
+
+def in_scope(membership: Membership, own_host: str) -> Membership:
+    """Return the membership with the scope id that the root's address has here: it is ours, and does not travel."""
+    _, sign, scope = own_host.partition("%")
+    if not sign:
+        return membership
+    return replace(membership, root=Endpoint(f"{membership.root.host}%{scope}", membership.root.port))

@@ -76,13 +76,12 @@ class PlainSocket(DataSocket):
             self.check_open()
             peer = as_address(address, self.entry.family, constants.WSAEFAULT)
             try:
-                self._sock.connect(peer)
+                self._sock.connect(kernel.socket_name(*peer))
             except OSError as reason:
                 raise self.translated(reason) from reason
             self._peer = peer
             if self.only_address is None:
-                host, port = self._sock.getsockname()[:2]
-                self.bound = Endpoint(host, port)
+                self.bound = as_endpoint(self._sock.getsockname())
 
     # Joining
 
@@ -313,11 +312,12 @@ class PlainSocket(DataSocket):
         target = to or self.group or self._peer
         if target is None:
             raise error(constants.WSAENOTCONN, "no address given, no group joined")
+        name = kernel.socket_name(*target[:2])
         if to is not None and not self._minds_refusals:
             kernel.report_refusals(self._sock)
             self._minds_refusals = True
         try:
-            sent = self._sock.sendto(data, target)
+            sent = self._sock.sendto(data, name)
         except BlockingIOError:
             raise
         except OSError as reason:
@@ -326,10 +326,9 @@ class PlainSocket(DataSocket):
             with self.stack.lock:
                 self.note_data()
                 self.wake()
-            sent = self._sock.sendto(data, target)
+            sent = self._sock.sendto(data, name)
         if self.bound is None:
-            host, port = self._sock.getsockname()[:2]
-            self.bound = Endpoint(host, port)
+            self.bound = as_endpoint(self._sock.getsockname())
         return sent
 
     def shutdown(self, how: int, data: bytes | None = None) -> None:

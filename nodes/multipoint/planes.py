@@ -51,7 +51,7 @@ def open_root(kind: Kind, session: int, host: str, group: Endpoint, options: Cho
     try:
         interface = _prepare(sock, host, options)
         if kind.data is Plane.ROOT:
-            sock.bind((host, 0))
+            sock.bind(kernel.socket_name(host, 0))
             return SealedSocket(sock, session, ROOT_SENDER), Endpoint(host, sock.getsockname()[1])
         _bind_to_group(sock, group)
         kernel.join(sock, kernel.Membership(group.host, interface))

@@ -304,7 +304,7 @@ class RootedSocket(PartingSocket):
         try:
             if reuses_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((self.bound.host, port))
+            sock.bind(kernel.socket_name(self.bound.host, port))
         except OSError:
             sock.close()
             raise

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import TypeAlias
 
 from multipoint.codec import as_endpoint
 from multipoint.counters import Cause
@@ -19,6 +20,8 @@ from multipoint.kernel import Membership
 from multipoint.wire import Endpoint
 
 MAX_DATAGRAM = 65536
+# As Python's sockets take it.
+SocketName: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 # Who throws away so many in a row looks after something else first: no flood keeps the stack to itself.
 MAX_DROPPED = 64
 # The head as who sends and receives many sees it: what all datagrams of one sender begin with, and the sequence number.
@@ -65,7 +68,7 @@ class SealedSocket:
         """Return a sequence number: all that was sent has lower ones, all that will be sent has higher ones."""
         return next(self._sequence)
 
-    def send(self, payload: bytes | bytearray | memoryview, to: Endpoint, authenticator: Authenticator) -> int:
+    def send(self, payload: bytes | bytearray | memoryview, to: SocketName, authenticator: Authenticator) -> int:
         """Send one message; return its length. Raises OSError."""
         # What encode_datagram does, with fewer steps.
         head = LINE.pack(self._beginning, next(self._sequence))

@@ -3,6 +3,7 @@
 May not know: sockets, states.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -129,6 +130,11 @@ def as_address(address: Address, family: int, wrong_family: int) -> Endpoint:
         raise error(constants.WSAEFAULT, "a port is 0 to 65535", port=port)
     if found != family:
         raise error(wrong_family, "the address is of another family", address=address)
+    bare, sign, scope = host.partition("%")
+    if sign and not scope.isdecimal():
+        # As the kernel gives it, so that equal addresses look the same; one that it does not know it will refuse.
+        with contextlib.suppress(OSError):
+            return Endpoint(f"{bare}%{socket.if_nametoindex(scope)}", port)
     return Endpoint(host, port)
 
 
