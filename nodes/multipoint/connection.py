@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from multipoint import constants, kernel
+from multipoint import constants, joincodes, kernel
 from multipoint.codec import as_endpoint
 from multipoint.errors import MultipointError, from_kernel_at_join
 from multipoint.forks import close_in_child
@@ -126,7 +126,8 @@ class Connection:
             return
         self._opening = None
         if reason:
-            self._broken(reason)
+            self.link.broken(joincodes.code_of(reason, self.local.host), time.monotonic())
+            self.pump()
         else:
             self._opened()
 

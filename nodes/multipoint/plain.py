@@ -8,13 +8,13 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from multipoint import binding, constants, kernel
+from multipoint import binding, constants, joincodes, kernel
 from multipoint.addresses import is_group, is_one_host
 from multipoint.binding import WILDCARDS
 from multipoint.catalogue import MAX_SOURCES, Entry
 from multipoint.codec import as_endpoint
 from multipoint.data import RECEIVER_ONLY, SENDER_ONLY, Buffer, DataSocket, Message, cut
-from multipoint.errors import MultipointError, error, from_kernel_at_join
+from multipoint.errors import MultipointError, error
 from multipoint.events import NONE, possible_events
 from multipoint.filters import Mode
 from multipoint.flow import FLOWSPEC, QOS
@@ -150,7 +150,8 @@ class PlainSocket(DataSocket):
             # JL-71: an option has joined it already.
             return constants.WSAEISCONN
         except OSError as reason:
-            return from_kernel_at_join(reason.errno)
+            assert self.bound
+            return joincodes.code_of(reason.errno, self.bound.host)
         return 0
 
     def _hear(self, place: Place, sources: tuple[str, ...]) -> None:

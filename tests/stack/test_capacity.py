@@ -236,6 +236,23 @@ def test_message_held_back_ends_with_its_socket_or_its_time() -> None:
         assert held.result() in (c.WSAEINTR, c.WSAENOTSOCK)
 
 
+@pytest.mark.requirement("SK-17", "QS-30")
+@pytest.mark.parametrize("is_overlapped", [False, True])
+@isolated
+def test_time_limit_of_a_send_counts_on_overlapped_sockets_only(is_overlapped: bool) -> None:
+    with Stack() as stack:
+        sock = a_group_socket(stack, GROUP)
+        sock.is_overlapped = is_overlapped
+        # The second message waits for a tenth of a second, ten times the limit.
+        sock.set_qos(sending(1000, TokenBucketSize=100))
+        sock.options.send_timeout_s = 0.01
+        assert sock.send(bytes(100)) == 100
+        if is_overlapped:
+            assert code_of(lambda: sock.send(bytes(100))) == c.WSAETIMEDOUT
+        else:
+            assert sock.send(bytes(100)) == 100
+
+
 @pytest.mark.requirement("QS-37")
 @isolated
 def test_message_longer_than_the_flow_allows_is_refused_in_every_mode() -> None:

@@ -218,6 +218,37 @@ def test_broadcast_address_of_a_subnet_is_no_way_to_a_host() -> None:
         assert code_of(partial(a_leaf(stack).join, ("127.255.255.255", 9))) == c.WSAENETUNREACH
 
 
+def switch(name: str, state: str) -> None:
+    subprocess.run(("ip", "link", "set", name, state), check=True)
+
+
+@pytest.mark.requirement("JL-68", "JL-67", "JL-37")
+@pytest.mark.parametrize("who", ["leaf", "root", "group"])
+@isolated
+def test_network_that_is_switched_off_is_more_than_no_way(who: str) -> None:
+    pair = Pair()
+    with pair.left, Stack() as stack:
+
+        def join(host: str) -> int | None:
+            """Join from a local address; a group has an interface by it, or the system's choice."""
+            with (
+                stack.socket(c.AF_INET, c.SOCK_DGRAM, 17, None, LEAF) if who == "group" else a_joiner(stack, who) as it
+            ):
+                if host:
+                    it.bind((host, 0))
+                return code_or_none(partial(it.join, GROUP if who == "group" else (pair.right.address, 9)))
+
+        works = None if who == "group" else c.WSAECONNREFUSED
+        assert [join(""), join(pair.left.address)] == [works] * 2
+        switch("eth0", "down")
+        # The loopback is a network still, though none that leads there.
+        assert [join(""), join(pair.left.address)] == [c.WSAENETUNREACH, c.WSAENETDOWN]
+        switch("lo", "down")
+        assert [join(""), join(pair.left.address)] == [c.WSAENETDOWN] * 2
+        switch("eth0", "up")
+        assert join(pair.left.address) == works
+
+
 # Nothing before its time
 
 

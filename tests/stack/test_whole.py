@@ -28,7 +28,7 @@ from multipoint import sockopts, wire
 from multipoint import winsock as ws
 from multipoint.events import NetworkEvent
 from multipoint.kinds import JoinRole, Plane, ProviderClass
-from multipoint.layouts import WSANETWORKEVENTS
+from multipoint.layouts import WSABUF, WSANETWORKEVENTS
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
 from multipoint.values import Caller, JoinRequest, Ref, Settings, Verdict
@@ -58,9 +58,22 @@ def test_descriptor_of_a_join_that_is_not_complete(which: str) -> None:
     assert ws.ioctlsocket(s, c.FIONBIO, Ref(1)) == 0
     new = join(s, door)
     # Only these fail.
-    assert failure(ws.send(new, b"x", 1, 0)) == c.WSAENOTCONN
-    assert failure(ws.recv(new, bytearray(9), 9, 0)) == c.WSAENOTCONN
-    assert failure(ws.getpeername(new, bytearray(16), Ref(16))) == c.WSAENOTCONN
+    words, room = [WSABUF(1, b"x")], [WSABUF(9, bytearray(9))]
+    for call in (
+        partial(ws.send, new, b"x", 1, 0),
+        partial(ws.sendto, new, b"x", 1, 0, door, 16),
+        partial(ws.WSASend, new, words, 1, Ref(0), 0, None, None),
+        partial(ws.WSASendTo, new, words, 1, Ref(0), 0, door, 16, None, None),
+        partial(ws.WSASendDisconnect, new, None),
+        partial(ws.recv, new, bytearray(9), 9, 0),
+        partial(ws.recvfrom, new, bytearray(9), 9, 0, None, None),
+        partial(ws.WSARecv, new, room, 1, Ref(0), Ref(0), None, None),
+        partial(ws.WSARecvFrom, new, room, 1, Ref(0), Ref(0), None, None, None, None),
+        partial(ws.WSARecvDisconnect, new, None),
+        partial(ws.shutdown, new, c.SD_BOTH),
+        partial(ws.getpeername, new, bytearray(16), Ref(16)),
+    ):
+        assert failure(call()) == c.WSAENOTCONN, call
     assert ws.ioctlsocket(new, c.FIONBIO, Ref(1)) == 0
     assert ws.WSAEventSelect(new, ws.WSACreateEvent(), c.FD_READ) == 0
     assert ws.setsockopt(new, c.SOL_SOCKET, c.SO_DONTLINGER, ONE, 4) == 0
