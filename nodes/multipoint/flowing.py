@@ -137,16 +137,20 @@ class FlowSocket(MultipointSocket):
 
     # Promises
 
+    def _promises(self, flows: QOS) -> tuple[FLOWSPEC, FLOWSPEC]:
+        # QS-38: a session that has ended holds no capacity, whatever is set then.
+        return (FLOWSPEC(), FLOWSPEC()) if self.has_ended else self.promised_flows(flows)
+
     def put_flows(self, flows: QOS, towards: str | None = None) -> None:
         """Promise valid flows of the interface and put them into force; raises WSAEOPNOTSUPP, and nothing changes."""
         self._towards = towards or self._towards
-        sending, receiving = self.promised_flows(flows)
+        sending, receiving = self._promises(flows)
         self.stack.admit(self, self._flow_interface, sending, receiving)
         self.quality.put(flows, time.monotonic())
 
     def take_back_flows(self, flows: QOS) -> None:
         """Go back to flows that were in force before, whatever was promised to others meanwhile (QS-39)."""
-        sending, receiving = self.promised_flows(flows)
+        sending, receiving = self._promises(flows)
         self.quality.put(flows, time.monotonic())
         self.stack.readmit(self, self._flow_interface, sending, receiving)
 

@@ -251,6 +251,11 @@ class RootSocket(RootFlowSocket):
     # Quality of service
 
     @property
+    def has_ended(self) -> bool:
+        """Tell whether the session has ended."""
+        return self._core.is_spent
+
+    @property
     def is_joined(self) -> bool:
         """Tell whether there is a session."""
         return self._core.session is not None

@@ -7,10 +7,12 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network
 from typing import Generic, TypeAlias, TypeVar
 
 from multipoint import constants
 from multipoint.addresses import packed
+from multipoint.dialects import DIALECTS
 from multipoint.errors import error
 from multipoint.flow import QOS
 from multipoint.kinds import JoinRole
@@ -63,6 +65,29 @@ class Settings:
     delays_us: Mapping[str, int] = field(default_factory=dict)
     # QS-42: more flows under a name, or others under a known one
     flow_templates: Mapping[str, QOS] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise WSAEINVAL for what no stack could keep to."""
+        right = {
+            "dialect": self.dialect in DIALECTS,
+            "join_timeout_s": self.join_timeout_s >= 0,
+            "silence_s": self.silence_s > 0,
+            "groups_ipv4": _are_groups(self.groups_ipv4, IPv4Network),
+            "groups_ipv6": _are_groups(self.groups_ipv6, IPv6Network),
+            "first_port": 0 < self.first_port <= self.last_port < 1 << 16,
+            "key": self.key is None or (isinstance(self.key, bytes) and len(self.key) > 0),
+        }
+        for name, is_right in right.items():
+            if not is_right:
+                raise error(constants.WSAEINVAL, f"{name} can't be that")
+
+
+def _are_groups(network: str, kind: type[IPv4Network] | type[IPv6Network]) -> bool:
+    try:
+        groups = kind(network)
+    except ValueError:
+        return False
+    return groups.is_multicast and groups.num_addresses > 1
 
 
 @dataclass(frozen=True)

@@ -288,3 +288,19 @@ def test_cancelled_invitation_leaves_the_earlier_flows() -> None:
         other = stack.socket(c.AF_INET, c.SOCK_DGRAM)
         other.bind(("127.0.0.1", 0))
         other.set_qos(sending(600))
+
+
+@pytest.mark.requirement("QS-38")
+@isolated
+def test_session_that_has_ended_holds_no_capacity_whatever_is_set() -> None:
+    with Stack(Settings(capacities={"lo": 1000})) as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        admit(root, leaf)
+        watcher = Watcher(leaf)
+        root.shutdown(c.SD_BOTH)
+        assert watcher.wait_for(leaf, NetworkEvent.CLOSE) == 0
+        for ended in (root, leaf):
+            ended.set_qos(sending(1000))
+        other = a_leaf(stack)
+        other.bind(("127.0.0.1", 0))
+        other.set_qos(sending(1000))
