@@ -70,7 +70,6 @@ class LeafSocket(LeafFlowSocket):
             self.check_idle()
             self.check_join(request.role)
             self.check_caller_data(request.caller_data)
-            self.check_may_block()
             self._core.check_join()
             root = self.check_target(address)
             self.overriding(request, root.host, self.bind_if_needed)

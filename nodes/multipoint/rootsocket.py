@@ -73,7 +73,6 @@ class RootSocket(RootFlowSocket):
             self.check_idle()
             self.check_join(request.role)
             self.check_caller_data(request.caller_data)
-            self.check_may_block()
             self._core.check_invitation()
             leaf = self.check_target(address)
             self._core.check_leaf(leaf)

@@ -159,6 +159,9 @@ class MultipointSocket(OptionSocket):
         if refusal:
             raise error(refusal, "this dialect's provider has no multipoint", dialect=self.stack.dialect.name)
         self.check_idle()
+        if self.entry.provider.is_control_rooted:
+            # Others have nobody to wait for.
+            self.check_may_block()
         if self.kind is None:
             raise error(constants.WSAEINVAL, "is no multipoint socket")
         try:

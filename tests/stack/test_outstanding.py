@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from tests.stack.calls import failure, start
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.people import LEAF, ROOT, Meanwhile, wait_till_blocked
 from tests.stack.test_winsock import NOBODY, a_listening, a_socket, events_of, join
 
 from multipoint import constants as c
 from multipoint import winsock as ws
+from multipoint.calling import process
 from multipoint.layouts import WSABUF, WSANETWORKEVENTS
 from multipoint.values import Ref
 
@@ -54,6 +55,22 @@ def test_joins_of_different_sockets_are_independent() -> None:
     assert events_of(root, requests, c.FD_CONNECT) == {c.FD_CONNECT: 0}
     for other in others:
         assert events_of(other, watched(other, c.FD_CONNECT), c.FD_CONNECT) == {c.FD_CONNECT: 0}
+
+
+@pytest.mark.requirement("JL-32", "JL-31", "JL-24")
+@pytest.mark.parametrize("flags", [LEAF, ROOT], ids=["leaf", "root"])
+@isolated
+def test_join_that_blocks_another_thread_is_outstanding(flags: int) -> None:
+    start()
+    listener, name = a_listening(ROOT if flags == LEAF else LEAF)
+    joiner = a_socket(flags)
+    joining = Meanwhile(lambda: join(joiner, name))
+    wait_till_blocked(process.sockets.get(joiner))
+    # Whatever it is given, be it the address that is asked already, or one that would be refused.
+    for other in (name, NOBODY, ws.sockaddr("0.0.0.0", 0)):
+        assert failure(join(joiner, other)) == c.WSAEALREADY
+    assert ws.accept(listener, None, None) != c.INVALID_SOCKET
+    assert joining.result() != c.INVALID_SOCKET
 
 
 @pytest.mark.requirement("JL-79", "JL-35", "EV-30", "JL-42")

@@ -320,7 +320,7 @@ def test_bad_pointers_of_overlapped_calls() -> None:
     assert receive(unjoined, a_room(), WSAOVERLAPPED()) == c.WSAENOTCONN
 
 
-@pytest.mark.requirement("JL-74", "DI-20", "D-66")
+@pytest.mark.requirement("JL-74", "JL-16", "DI-20", "D-66")
 @pytest.mark.parametrize("who", ["leaf", "root"])
 @isolated
 def test_blocking_join_runs_routines_and_goes_on(who: str) -> None:
@@ -334,6 +334,9 @@ def test_blocking_join_runs_routines_and_goes_on(who: str) -> None:
         # The session's own sockets may be used, but the thread must not block a second time.
         say(leaf, b"from the routine")
         seen.append((code, join(a_socket(LEAF), NOBODY), ws.WSAGetLastError()))
+        # JL-16: step 4, before what is wrong with the parameters.
+        for flags, name in ((0, NOBODY), (c.JL_BOTH, None), (c.JL_BOTH, ws.sockaddr("0.0.0.0", 0))):
+            seen.append((code, join(a_socket(ROOT), name, flags=flags), ws.WSAGetLastError()))
         let_in.append(Meanwhile(lambda: ws.accept(asked, None, None)))
 
     let_in: list[Meanwhile[int]] = []
@@ -346,5 +349,5 @@ def test_blocking_join_runs_routines_and_goes_on(who: str) -> None:
     wait_till_blocked(process.sockets.get(asking))
     say(root, b"now")
     assert joining.result() not in (c.INVALID_SOCKET, None)
-    assert seen == [(0, c.INVALID_SOCKET, c.WSAEINPROGRESS)]
+    assert seen == [(0, c.INVALID_SOCKET, c.WSAEINPROGRESS)] * 4
     assert let_in[0].result() != c.INVALID_SOCKET
