@@ -46,14 +46,14 @@ def names(frame: Frame, group: str) -> bool:
     return frame.protocol in (IGMP, ICMPV6) and ip_address(group).packed in frame.data
 
 
-@pytest.mark.requirement("JL-29", "JL-30", "JL-56", "JL-27", "JL-25")
+@pytest.mark.requirement("JL-29", "JL-30", "JL-56", "JL-20", "JL-27", "JL-25")
 @pytest.mark.parametrize("how", JOINS)
 @pytest.mark.parametrize("family", GROUPS, ids=["IPv4", "IPv6"])
 @isolated
 def test_join_is_told_when_the_kernel_has_it_and_a_sender_says_nothing(family: int, how: str) -> None:
     pair = Pair()
     with pair.left, Stack() as stack:
-        protocol, _, _, is_member = JOINS[how]
+        protocol, _, role, is_member = JOINS[how]
         source = pair.right.address6 if family == c.AF_INET6 else pair.right.address
         group, mark = CHANNELS[family] if protocol == 301 else GROUPS[family][0], GROUPS[family][1]
         sniffer = Sniffer()
@@ -61,6 +61,9 @@ def test_join_is_told_when_the_kernel_has_it_and_a_sender_says_nothing(family: i
         # No answer of anybody was waited for: nobody is there to answer.
         assert pair.left.has_joined(group) is is_member
         assert sock.peer_address == (group, 5000)
+        # Who hears needs the group's port, who only speaks takes a free one.
+        assert (sock.local_address.port == 5000) is role.receives
+        assert sock.local_address.port in (5000, *range(49152, 65536))
         # What it had to say would be said before what comes after it.
         join(stack, family, mark, "MCAST, both", source)
         said = sniffer.until_frame(lambda frame: names(frame, mark))

@@ -70,6 +70,7 @@ def test_ssm_joins_that_make_no_sense() -> None:
             (source, CHANNEL, JoinRequest(JoinRole.BOTH), c.WSAEINVAL),
             (source, CHANNEL, JoinRequest(JoinRole.RECEIVER_ONLY), c.WSAEINVAL),
             (receiver, CHANNEL, JoinRequest(JoinRole.SENDER_ONLY), c.WSAEINVAL),
+            (receiver, CHANNEL, JoinRequest(JoinRole.BOTH, sources=("10.0.0.1",)), c.WSAEINVAL),
             (receiver, CHANNEL, hearing(), c.WSAEFAULT),
             (receiver, CHANNEL, hearing(sources=("10.0.0.1",) * 11), c.WSAEFAULT),
             (receiver, CHANNEL, hearing(sources=("239.1.1.1",)), c.WSAEADDRNOTAVAIL),

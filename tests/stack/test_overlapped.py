@@ -6,7 +6,7 @@ import select
 import pytest
 from tests.stack.network import isolated
 from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile, wait_till_blocked
-from tests.stack.test_winsock import NOBODY, a_listening, a_socket, join, start
+from tests.stack.test_winsock import ANYWHERE, NOBODY, a_listening, a_socket, join, start
 
 from multipoint import constants as c
 from multipoint import winsock as ws
@@ -66,6 +66,27 @@ def test_receive_is_pending_and_then_told_by_the_event() -> None:
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 5000, False) == c.WSA_WAIT_EVENT_0
     assert result(leaf, overlapped, wait=False) == (0, 7)
     assert bytes(room.buf or b"")[:7] == b"at last"
+
+
+@pytest.mark.requirement("SK-16")
+@isolated
+def test_who_was_not_made_overlapped_takes_no_notice_of_the_parameter() -> None:
+    start()
+    plain, always = a_socket(LEAF), ws.socket(c.AF_INET, c.SOCK_DGRAM, 17)
+    root, name = a_listening(ROOT)
+    accepting = Meanwhile(lambda: ws.accept(root, None, None))
+    assert join(plain, name) == plain
+    accepting.result()
+    assert ws.bind(always, ANYWHERE, 16) == 0
+    for s, code in ((plain, c.WSAEWOULDBLOCK), (always, c.WSA_IO_PENDING)):
+        overlapped = WSAOVERLAPPED(Internal=77)
+        assert ws.ioctlsocket(s, c.FIONBIO, Ref(1)) == 0
+        assert receive(s, a_room(), overlapped) == code
+        assert (overlapped.Internal == 77) is (s == plain)
+    say(root, b"now")
+    count, room = Ref(0), a_room()
+    assert ws.WSARecv(plain, [room], 1, count, Ref(0), WSAOVERLAPPED(), None) == 0
+    assert (count.value, bytes(room.buf or b"")[:3]) == (3, b"now")
 
 
 @pytest.mark.requirement("DP-36")

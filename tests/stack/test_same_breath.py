@@ -86,7 +86,7 @@ def test_leaf_that_accepts_and_leaves_fails_the_join_and_not_the_root() -> None:
         invite(root, a_listening_leaf(stack))
 
 
-@pytest.mark.requirement("JL-37", "JL-38", "JL-71")
+@pytest.mark.requirement("JL-37", "JL-38", "JL-76")
 @isolated
 def test_leaf_that_could_not_take_part_may_ask_again_though_the_root_has_closed() -> None:
     with Stack() as stack, socket.create_server(("127.0.0.1", 0)) as server:

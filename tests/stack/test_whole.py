@@ -105,19 +105,23 @@ def test_cancelled_join_is_told_by_no_event_and_a_leaf_is_closed_with_it() -> No
 
 
 @pytest.mark.requirement("JL-55", "JL-54")
+@pytest.mark.parametrize("provider", [ProviderClass.P2MP, ProviderClass.CONF])
 @isolated
-def test_role_of_a_root_is_that_of_each_leg() -> None:
+def test_role_of_a_root_is_that_of_each_leg(provider: ProviderClass) -> None:
     with Stack() as stack:
-        root = a_root(stack)
+        root = a_root(stack, provider=provider)
         members = {}
         for role in JoinRole:
-            leaf = a_listening_leaf(stack)
+            leaf = a_listening_leaf(stack, provider=provider)
             accepting = Meanwhile(leaf.accept)
             root.join(leaf.local_address, JoinRequest(role))
             members[role] = accepting.result()
             while code_or_none(lambda: members[role].peer_data_address) == c.WSAENOTCONN:  # type: ignore[attr-defined]  # noqa: B023
                 pass
         root.send(b"down")
+        if provider is ProviderClass.CONF:
+            # What one sends there reaches all, and itself.
+            assert root.receive()[0] == b"down"
         for role, member in members.items():
             if role.sends:
                 assert member.receive()[0] == b"down"
