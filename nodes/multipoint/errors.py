@@ -161,6 +161,8 @@ JOIN_KERNEL_CODES: Mapping[int, int] = {
     kernel.ENOBUFS: constants.WSAENOBUFS,
     kernel.ENODEV: constants.WSAENETUNREACH,
     kernel.ENOMEM: constants.WSAENOBUFS,
+    # A scope id that no interface has
+    kernel.ENXIO: constants.WSAENETUNREACH,
     kernel.EPIPE: constants.WSAECONNREFUSED,
     kernel.ETIMEDOUT: constants.WSAETIMEDOUT,
 }

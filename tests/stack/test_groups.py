@@ -2,6 +2,7 @@
 
 import socket
 from functools import partial
+from pathlib import Path
 
 import pytest
 from tests.stack.network import Pair, isolated
@@ -20,6 +21,7 @@ from tests.stack.people import (
 
 from multipoint import constants as c
 from multipoint import sockopts
+from multipoint.addresses import packed
 from multipoint.catalogue import PROTOCOLS
 from multipoint.events import NetworkEvent
 from multipoint.group_layouts import GROUP_REQ, GROUP_SOURCE_REQ, IP_MREQ, IP_MREQ_SOURCE
@@ -130,6 +132,21 @@ def test_group_that_an_option_has_joined_is_joined_already() -> None:
         sock = stack.socket(c.AF_INET, c.SOCK_DGRAM, 0, None, LEAF)
         sockopts.set_option(sock, c.IPPROTO_IP, c.IP_ADD_MEMBERSHIP, IP_MREQ("239.1.1.1").pack())
         assert code_of(lambda: sock.join(("239.1.1.1", 5000))) == c.WSAEISCONN
+
+
+@pytest.mark.requirement("JL-71", "DP-05", "DP-40")
+@isolated
+def test_scope_id_in_the_name_of_a_group_says_the_interface() -> None:
+    pair = Pair()
+    with pair.left, Stack() as stack:
+        index = socket.if_nametoindex("eth0")
+        sock = stack.socket(c.AF_INET6, c.SOCK_DGRAM, 0, None, LEAF)
+        assert code_of(partial(sock.join, ("ff02::7%999", 5000))) == c.WSAENETUNREACH
+        # It comes before the option.
+        sock.set_interface(1)
+        sock.join((f"ff02::7%{index}", 5000))
+        held = Path("/proc/thread-self/net/igmp6").read_text().splitlines()
+        assert [line.split()[1] for line in held if line.split()[2] == packed("ff02::7").hex()] == ["eth0"]
 
 
 @pytest.mark.requirement("JL-71", "JL-37", "JL-21", "JL-80", "DP-05")

@@ -59,6 +59,7 @@ def test_names_are_codes_only() -> None:
     [
         (errno.EADDRINUSE, constants.WSAEISCONN),
         (errno.ENODEV, constants.WSAENETUNREACH),
+        (errno.ENXIO, constants.WSAENETUNREACH),
         (errno.EHOSTUNREACH, constants.WSAENETUNREACH),
         (errno.EINVAL, constants.WSAEADDRNOTAVAIL),
         (errno.ENOBUFS, constants.WSAENOBUFS),
