@@ -24,8 +24,12 @@ def wait(code: int, sock: MultipointSocket, given: bytes) -> bytes:
             sock.stack.changes.arm(sock, event, look)
             raise WouldBlock(constants.WSAEWOULDBLOCK, "nothing has changed yet")
         outcome: list[int] = []
-        sock.stack.changes.ask(sock, event, look, outcome.append)
-        reason = sock.wait_until(lambda: outcome[0] if outcome else None)
+        wish = sock.stack.changes.ask(sock, event, look, outcome.append)
+        try:
+            reason = sock.wait_until(lambda: outcome[0] if outcome else None)
+        finally:
+            # The call may have been cancelled.
+            sock.stack.changes.take_back(sock, wish)
         if reason:
             raise error(reason, "the network has changed")
         return b""

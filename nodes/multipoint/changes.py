@@ -40,7 +40,7 @@ class Changes:
         self._notices: Notices | None = None
         self._wishes: dict[MultipointSocket, list[Wish]] = {}
 
-    def ask(self, sock: MultipointSocket, event: NetworkEvent, look: Look, tell: Callable[[int], None]) -> None:
+    def ask(self, sock: MultipointSocket, event: NetworkEvent, look: Look, tell: Callable[[int], None]) -> Wish:
         """Arm the event, and call ``tell`` at the next change, after the event was recorded."""
         self._listen()
         sock.memory.enable(event)
@@ -50,7 +50,17 @@ class Changes:
             tell(code)
             sock.wake()
 
-        self._wishes.setdefault(sock, []).append(Wish(look, look(), changed))
+        wish = Wish(look, look(), changed)
+        self._wishes.setdefault(sock, []).append(wish)
+        return wish
+
+    def take_back(self, sock: MultipointSocket, wish: Wish) -> None:
+        """Forget a wish, if it has not come true meanwhile."""
+        wishes = self._wishes.get(sock, [])
+        if wish in wishes:
+            wishes.remove(wish)
+        if not wishes:
+            self._wishes.pop(sock, None)
 
     def arm(self, sock: MultipointSocket, event: NetworkEvent, look: Look) -> None:
         """Arm the event alone; armed already, it is one wish all the same."""

@@ -56,7 +56,12 @@ class Reactor:
         self._gate.register(self._watched, READABLE)
         self._waker = new_waker()
         self._gate.register(self._waker, READABLE)
-        self._nudger = new_waker()
+        try:
+            self._nudger = new_waker()
+        except OSError:
+            # It is a mere number, which nobody else closes.
+            os.close(self._waker)
+            raise
         self._watched.register(self._nudger, READABLE)
         self._handlers: dict[int, tuple[int, Handler]] = {}
         self._timers: list[tuple[float, int, Timer]] = []

@@ -44,7 +44,12 @@ class Stack:
         # What did not belong, by cause.
         self.counters = Counters()
         self.lock = threading.RLock()
-        self.reactor = Reactor(self.lock)
+        self.interfaces = Interfaces(self.settings)
+        try:
+            self.reactor = Reactor(self.lock)
+        except OSError:
+            self.interfaces.close()
+            raise
         # In a forked child (forks): what was the parent's can't be used.
         self.is_lost = False
         self.is_closed = False
@@ -54,7 +59,6 @@ class Stack:
         self.socket_groups = SocketGroups()
         # DP-41: the data groups of the sessions whose root is here
         self.groups: set[Endpoint] = set()
-        self.interfaces = Interfaces(self.settings)
         self.admission: Admission[FlowSocket] = Admission(self.interfaces.look)
         self._notices: Notices | None = None
         self.changes = Changes(self.reactor)

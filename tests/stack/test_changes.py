@@ -4,15 +4,17 @@ import pytest
 from pyroute2 import IPRoute
 from tests.stack.flows import start
 from tests.stack.network import Pair, Place, isolated
-from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile
+from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile, code_of, wait_till_blocked
 from tests.stack.test_winsock import a_listening, join
 from tests.stack.test_winsock import a_socket as a_rooted_socket
 
 from multipoint import constants as c
+from multipoint import ioctls, threads
 from multipoint import winsock as ws
 from multipoint.layouts import WSADATA, WSANETWORKEVENTS
 from multipoint.overlapped import WSAOVERLAPPED
-from multipoint.values import Ref, sockaddr
+from multipoint.stack import Stack
+from multipoint.values import Ref, Settings, sockaddr
 
 ROUTE, ADDRESSES = c.SIO_ROUTING_INTERFACE_CHANGE, c.SIO_ADDRESS_LIST_CHANGE
 GROUP = sockaddr("239.1.2.3", 5000).pack()
@@ -203,3 +205,19 @@ def test_ioctl_inside_a_callback_of_version_1() -> None:
     assert joining.result() == leaf
     assert codes == [c.WSAEINPROGRESS]
     assert ask(s, c.SIO_MULTICAST_SCOPE, bytes(4)) == 0
+
+
+@pytest.mark.requirement("DI-07", "CL-25", "IO-22")
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+@isolated
+def test_wait_for_a_change_that_is_called_off_leaves_no_wish(how: str) -> None:
+    with Stack(Settings(dialect="spec1990")) as stack:
+        sock = stack.socket(c.AF_INET, c.SOCK_DGRAM)
+        waiting = Meanwhile(lambda: ioctls.control(sock, c.SIO_ADDRESS_LIST_CHANGE, b""))
+        wait_till_blocked(sock)
+        if how == "closed":
+            sock.close()
+        else:
+            threads.cancel()
+        assert code_of(waiting.result) == c.WSAEINTR
+        assert not stack.changes._wishes
