@@ -15,7 +15,7 @@ from multipoint.layouts import SOCKADDR_IN6, WSABUF
 from multipoint.values import Ref, Settings, sockaddr
 
 
-@pytest.mark.requirement("SK-26", "SK-28")
+@pytest.mark.requirement("SK-26", "SK-28", "DI-16")
 @pytest.mark.parametrize("protocol", [17, 302])
 @isolated
 def test_names_that_can_not_be_bound(protocol: int) -> None:
@@ -66,7 +66,7 @@ SHARING = [
 ]
 
 
-@pytest.mark.requirement("SK-29", "SK-30", "JL-23", "DI-16", "DI-17")
+@pytest.mark.requirement("SK-29", "SK-30", "JL-23", "DI-17")
 @pytest.mark.parametrize("protocol", [17, 302])
 @pytest.mark.parametrize(("first", "second", "code"), SHARING)
 @isolated
@@ -98,7 +98,7 @@ def test_shared_address_is_committed_by_listen() -> None:
     assert ws.closesocket(first) == ws.listen(second, 5) == 0
 
 
-@pytest.mark.requirement("SK-32", "JL-20", "JL-23")
+@pytest.mark.requirement("SK-32", "JL-20", "JL-23", "DI-17")
 @isolated
 def test_taken_port_shows_in_the_join_that_binds() -> None:
     start()

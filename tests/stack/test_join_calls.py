@@ -70,7 +70,7 @@ def is_bound(s: int) -> bool:
 # The parameters
 
 
-@pytest.mark.requirement("JL-01", "JL-03", "DI-04", "DI-05", "DI-22")
+@pytest.mark.requirement("JL-01", "JL-03", "DI-22")
 def test_parameters_are_those_of_the_documentation() -> None:
     parameters = list(inspect.signature(ws.WSAJoinLeaf).parameters)
     assert parameters == [
@@ -307,7 +307,7 @@ def test_binding_of_the_program_is_kept() -> None:
     assert name_of(group) == ("0.0.0.0", 6001)
 
 
-@pytest.mark.requirement("JL-47", "DI-03", "DI-06")
+@pytest.mark.requirement("JL-47")
 @isolated
 def test_leg_is_a_leaf_without_data_of_the_session() -> None:
     start()

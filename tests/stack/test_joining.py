@@ -203,7 +203,7 @@ def test_join_to_nobody_is_refused_and_a_retry_works() -> None:
         assert leaf.local_address.port == bound.port
 
 
-@pytest.mark.requirement("JL-43", "JL-37", "SK-39")
+@pytest.mark.requirement("JL-43", "JL-37", "SK-39", "AC-12")
 @pytest.mark.parametrize("is_conditional", [False, True])
 @isolated
 def test_join_that_nobody_decides_times_out_and_a_retry_works(is_conditional: bool) -> None:
@@ -289,7 +289,7 @@ def test_accept_with_nothing_there() -> None:
         assert code_of(unbound.accept) == c.WSAEINVAL
 
 
-@pytest.mark.requirement("JL-10", "JL-11", "JL-18")
+@pytest.mark.requirement("JL-10", "JL-11", "JL-18", "DI-16")
 @pytest.mark.parametrize("address", [("0.0.0.0", 5), ("127.0.0.1", 0), ("239.1.1.1", 5), ("255.255.255.255", 5)])
 @isolated
 def test_address_that_no_host_can_have(address: tuple[str, int]) -> None:
