@@ -61,10 +61,8 @@ class Leaf:
     ) -> Link:
         """Return a link that will ask this root."""
         self.check_join()
-        # AC-22: who has room for more than the provider takes is offered no more.
-        most = min(capacity, wire.MAX_CONNECT_DATA)
         request = wire.Join(
-            self.kind.provider, self.kind.control, self.kind.data, role, data_address, most, caller_data, qos
+            self.kind.provider, self.kind.control, self.kind.data, role, data_address, capacity, caller_data, qos
         )
         self.link = Link(is_root=False, peer=root, patience=self._patience, now=now, request=request)
         self.state, self.role = LeafState.ASKING, role

@@ -86,10 +86,8 @@ class Root:
     ) -> Link:
         """Return a link that will ask this leaf; it is outstanding until it has joined or failed."""
         self.check_invitation()
-        # AC-22: as a leaf that asks.
-        most = min(capacity, wire.MAX_CONNECT_DATA)
         request = wire.Invite(
-            self.kind.provider, self.kind.control, self.kind.data, role, self.number, most, caller_data, qos
+            self.kind.provider, self.kind.control, self.kind.data, role, self.number, capacity, caller_data, qos
         )
         self.inviting = Link(is_root=True, peer=leaf, patience=self._patience, now=now, request=request)
         self._roles[self.inviting] = role
