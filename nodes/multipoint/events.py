@@ -50,10 +50,15 @@ ORDER = (NetworkEvent.CONNECT, NetworkEvent.WRITE, NetworkEvent.READ, NetworkEve
 
 @lru_cache
 def possible_events(
-    kind: Kind, role: JoinRole | None = None, is_leg: bool = False, has_side_chats: bool = True
+    kind: Kind | None, role: JoinRole | None = None, is_leg: bool = False, has_side_chats: bool = True
 ) -> NetworkEvent:
-    """Return the events that such a socket can ever record; ``role`` is None before it has joined."""
+    """Return the events that such a socket can ever record; ``role`` is None before it has joined.
+
+    ``kind`` is None for an ordinary socket, which joins nothing and has data all the same (SK-15).
+    """
     possible = NetworkEvent.QOS | ARMED_BY_IOCTL
+    if kind is None:
+        return possible | NetworkEvent.READ | NetworkEvent.WRITE
     if is_leg:
         # EV-40: its own FD_CONNECT stands with the c_root; DP-34: without side chats it carries no data.
         chats = NetworkEvent.READ | NetworkEvent.WRITE if has_side_chats else NONE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from multipoint import constants
 from multipoint.errors import error
-from multipoint.events import NONE, EventMemory, NetworkEvent, possible_events
+from multipoint.events import EventMemory, NetworkEvent, possible_events
 from multipoint.kinds import Kind
 from multipoint.signals import Signal
 from multipoint.waiting import WaitingSocket
@@ -27,7 +27,7 @@ class EventSocket(WaitingSocket):
         super().__init__(stack)
         self.kind = kind
         self.is_blocking = True
-        self.memory = EventMemory(possible_events(kind) if kind else NONE)
+        self.memory = EventMemory(possible_events(kind))
         # Who is told of events: one of the two, or neither (EV-10).
         self.signal: Signal | None = None
         self.post: Post | None = None

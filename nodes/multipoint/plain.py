@@ -41,6 +41,9 @@ class PlainSocket(DataSocket):
         # The last sender as the kernel named it and as we do: mostly the next one is the same.
         self._heard: tuple[tuple[Any, ...], Endpoint] = (), Endpoint("", 0)
         self._memberships = Memberships(self._sock)
+        if kind is None:
+            # No join has to come first.
+            self.memory.open()
 
     # Binding
 
