@@ -128,3 +128,18 @@ def test_member_that_goes_without_an_answer_does_not_hold_up_a_change() -> None:
             assert changing.is_running
         changing.result()
         assert rates(root) == (1000, -1)
+
+
+@pytest.mark.requirement("QS-23", "QS-09")
+@isolated
+def test_change_without_signalling_stays_at_home() -> None:
+    with Stack() as stack:
+        root, leaf = a_root(stack), a_leaf(stack)
+        leg = admit(root, leaf)
+        root.set_qos(sending(4000, c.SERVICETYPE_CONTROLLEDLOAD | c.SERVICE_NO_QOS_SIGNALING))
+        # What comes on one connection comes in order.
+        leg.send(b"said later")
+        assert leaf.receive()[0] == b"said later"
+        assert (rates(root), rates(leaf)) == ((4000, -1), (-1, -1))
+        root.set_qos(sending(5000))
+        assert rates(leaf) == (-1, 5000)

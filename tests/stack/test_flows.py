@@ -11,7 +11,7 @@ from multipoint import winsock as ws
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.flow_rules import pack_object
 from multipoint.layouts import WSABUF, WSAPROTOCOL_INFO
-from multipoint.values import Ref, sockaddr
+from multipoint.values import Ref, SockAddr, sockaddr
 
 ALL = 0xFFFFFFFF
 UNSPECIFIED = QOS.of(FLOWSPEC(ALL, ALL, ALL, ALL, ALL, 6, ALL, ALL), FLOWSPEC(ALL, ALL, ALL, ALL, ALL, 6, ALL, ALL))
@@ -208,6 +208,40 @@ def test_receiving_flow_of_a_plain_group_is_kept_and_promises_nothing() -> None:
     assert get_qos(s) == QOS.of(a_flow(1000), a_flow(5000))
     other = a_group_socket(qos=sending(1))
     assert ws.getpeername(other, bytearray(16), Ref(16)) == c.SOCKET_ERROR
+
+
+@pytest.mark.requirement("QS-40", "QS-05", "QS-25")
+@isolated
+def test_source_of_a_channel_promises_and_keeps_what_it_sends() -> None:
+    start(capacities={"lo": 1000})
+    # A flow that it does not receive may be wrong.
+    source = a_group_socket(c.JL_SENDER_ONLY, QOS.of(a_flow(1000), a_flow(0)), 301)
+    assert get_qos(source) == sending(1000)
+    refused = a_group_socket(c.JL_SENDER_ONLY, sending(1), 301)
+    assert ws.getpeername(refused, bytearray(16), Ref(16)) == c.SOCKET_ERROR
+    assert ws.ioctlsocket(source, c.FIONBIO, Ref(1)) == 0
+    assert ws.send(source, bytes(1400), 1400, 0) == 1400
+    assert ws.send(source, bytes(1400), 1400, 0) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAEWOULDBLOCK
+    hearing = ws.WSASocket(c.AF_INET, c.SOCK_DGRAM, 301, None, 0, LEAF)
+    assert ws.setsockopt(hearing, c.IPPROTO_IP, c.IP_MULTICAST_IF, LOOPBACK, 4) == 0
+    name = GROUP.pack() + sockaddr("127.0.0.1", 0).pack()
+    assert join(hearing, name, 32, c.JL_RECEIVER_ONLY, lpSQOS=QOS.of(a_flow(0), a_flow(5000))) == hearing
+    assert get_qos(hearing) == QOS.of(NOTHING, a_flow(5000))
+
+
+@pytest.mark.requirement("QS-04", "QS-38")
+@pytest.mark.parametrize(("flags", "protocol", "name"), [(ROOT, 302, NOBODY), (LEAF, 303, NOBODY), (LEAF, 17, GROUP)])
+@isolated
+def test_failed_join_of_any_kind_brings_the_earlier_flows_back(flags: int, protocol: int, name: SockAddr) -> None:
+    start()
+    s = ws.WSASocket(c.AF_INET, 0, protocol, None, 0, flags)
+    assert ws.bind(s, sockaddr("0.0.0.0", 0), 16) == 0
+    assert set_qos(s, sending(500)) == 0
+    # Nobody is there; to the group there is no way.
+    assert join(s, name, lpSQOS=sending(700)) == c.INVALID_SOCKET
+    assert ws.WSAGetLastError() == (c.WSAENETUNREACH if protocol == 17 else c.WSAECONNREFUSED)
+    assert get_qos(s) == sending(500)
 
 
 @pytest.mark.requirement("QS-41")

@@ -11,7 +11,7 @@ from tests.stack.people import Meanwhile, Watcher, a_leaf, a_listening_leaf, a_r
 from multipoint import constants as c
 from multipoint import wire
 from multipoint.events import NetworkEvent
-from multipoint.flow import QOS
+from multipoint.flow import FLOWSPEC, QOS
 from multipoint.kinds import JoinRole, Plane, ProviderClass
 from multipoint.sockets import MultipointSocket
 from multipoint.stack import Stack
@@ -60,6 +60,19 @@ def test_members_receive_what_the_root_sends_and_later_joins_change_nothing(prov
         leaf = a_leaf(stack, provider=provider)
         asked(root, leaf, QOS.of(a_flow(10), a_flow(1)))
         assert rates(leaf) == (10, 7000)
+
+
+@pytest.mark.requirement("QS-18", "QS-43")
+@isolated
+def test_what_a_receiving_flow_leaves_open_is_the_senders_to_say() -> None:
+    open_flow = FLOWSPEC(ServiceType=c.SERVICETYPE_CONTROLLEDLOAD)
+    with Stack() as stack:
+        root, silent = a_root(stack), a_root(stack)
+        root.set_qos(sending(7000, MaxSduSize=900))
+        for asked_root, expected in ((root, a_flow(7000, MaxSduSize=900)), (silent, open_flow)):
+            leaf = a_leaf(stack)
+            asked(asked_root, leaf, QOS.of(a_flow(10), open_flow))
+            assert leaf.get_qos() == QOS.of(a_flow(10), expected)
 
 
 def listening(stack: Stack, provider: ProviderClass) -> MultipointSocket:

@@ -27,6 +27,17 @@ SHAPES = {
     "controlled load": (["QS-26", "QS-28"], flows(), Shape(1000, LONGEST, inf, LONGEST, Mode.SHAPE)),
     "guaranteed": (["QS-28"], flows(ServiceType=3), Shape(1000, LONGEST, inf, LONGEST, Mode.SHAPE)),
     "best effort": (["QS-28"], flows(ServiceType=1), Shape(1000, LONGEST, inf, LONGEST, Mode.BORROW)),
+    "network control": (["QS-28"], flows(ServiceType=10), Shape(1000, LONGEST, inf, LONGEST, Mode.BORROW)),
+    "best effort that is to be shaped": (
+        ["QS-27"],
+        flows(number(c.QOS_OBJECT_SD_MODE, c.TC_NONCONF_SHAPE), ServiceType=1),
+        Shape(1000, LONGEST, inf, LONGEST, Mode.SHAPE),
+    ),
+    "guaranteed that may borrow": (
+        ["QS-27"],
+        flows(number(c.QOS_OBJECT_SD_MODE, c.TC_NONCONF_BORROW), ServiceType=3),
+        Shape(1000, LONGEST, inf, LONGEST, Mode.BORROW),
+    ),
     "bucket": (["QS-25"], flows(TokenBucketSize=3000), Shape(1000, 3000, inf, LONGEST, Mode.SHAPE)),
     "peak": (["QS-25"], flows(PeakBandwidth=2000), Shape(1000, LONGEST, 2000, LONGEST, Mode.SHAPE)),
     "shortest": (["QS-37"], flows(MaxSduSize=100), Shape(1000, 100, inf, 100, Mode.SHAPE)),
