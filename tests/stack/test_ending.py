@@ -208,7 +208,7 @@ def test_request_at_a_closing_root_is_refused(how: int | None) -> None:
         assert code_of(joining.result) == c.WSAECONNREFUSED
 
 
-@pytest.mark.requirement("CL-20", "CL-13", "SU-11", "SU-09", "CL-30", "CL-35", "CL-37")
+@pytest.mark.requirement("CL-20", "CL-13", "SU-11", "SU-09", "CL-30", "CL-35", "CL-37", "EV-31", "EV-42")
 @pytest.mark.parametrize("how", ["WSACleanup", "linger 0"])
 @pytest.mark.parametrize("who", ["leaf", "root", "leg"])
 @isolated
@@ -294,7 +294,7 @@ def test_stopped_process_falls_silent() -> None:
     os.waitpid(child, 0)
 
 
-@pytest.mark.requirement("CL-25")
+@pytest.mark.requirement("CL-25", "AC-17")
 @pytest.mark.parametrize("which", ["accept", "receive of the root", "of a member", "of a leg", "of a group"])
 @isolated
 def test_close_elsewhere_ends_a_blocking_call(which: str) -> None:

@@ -145,7 +145,7 @@ def test_verdict_that_is_none_leaves_the_request_waiting() -> None:
         joining.result()
 
 
-@pytest.mark.requirement("AC-29", "JL-72")
+@pytest.mark.requirement("AC-29", "AC-08", "AC-17", "JL-72")
 @isolated
 def test_calls_on_the_listener_from_its_condition_function_are_refused() -> None:
     with Stack() as stack:
@@ -320,7 +320,7 @@ def test_leaf_of_another_class_is_refused() -> None:
         admit(root, a_leaf(stack))
 
 
-@pytest.mark.requirement("DP-07", "IO-13")
+@pytest.mark.requirement("IO-13")
 @isolated
 def test_options_set_while_a_join_waits_are_in_force_after_it() -> None:
     with Stack() as stack:

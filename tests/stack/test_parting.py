@@ -77,7 +77,7 @@ def test_root_that_only_stops_receiving_goes_on() -> None:
         invite(root, a_listening_leaf(stack))
 
 
-@pytest.mark.requirement("CL-29", "CL-31")
+@pytest.mark.requirement("CL-29")
 @pytest.mark.parametrize(
     ("role", "wrong"), [(JoinRole.RECEIVER_ONLY, c.SD_SEND), (JoinRole.SENDER_ONLY, c.SD_RECEIVE), (JoinRole.BOTH, 3)]
 )
@@ -279,7 +279,7 @@ def test_listening_leaf_and_its_members_end_each_for_itself() -> None:
         assert code_of(partial(third.join, second.local_address)) == c.WSAEISCONN
 
 
-@pytest.mark.requirement("EV-42", "CL-13", "D-41")
+@pytest.mark.requirement("EV-42", "EV-31", "CL-13", "D-41")
 @pytest.mark.parametrize("how", ["switched off", "without its address"])
 @isolated
 def test_own_interface_that_is_lost_is_no_silence_of_the_peer(how: str) -> None:

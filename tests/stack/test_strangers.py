@@ -115,7 +115,6 @@ def test_those_turned_away_leave_nothing_behind() -> None:
         assert len(os.listdir("/proc/self/fd")) <= before + 20  # noqa: PTH208
 
 
-@pytest.mark.requirement("AC-17")
 @isolated
 def test_listener_outlives_a_lack_of_descriptors() -> None:
     with Stack() as stack:
