@@ -1,5 +1,6 @@
 """When events are recorded on real sockets: at the registration, after each re-enabling call, of a join, by heirs."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -7,9 +8,9 @@ from tests.stack.calls import a_socket as a_socket_of
 from tests.stack.calls import failure
 from tests.stack.flows import sending, set_qos, start
 from tests.stack.network import isolated
-from tests.stack.people import LEAF, ROOT, Meanwhile
+from tests.stack.people import LEAF, PATIENCE_S, ROOT, Meanwhile
 from tests.stack.test_registrations import recorded
-from tests.stack.test_select import ready
+from tests.stack.test_select import ready, wait_for_data
 from tests.stack.test_winsock import ANYWHERE, NOBODY, a_listening, a_socket, events_of, join
 
 from multipoint import constants as c
@@ -168,16 +169,23 @@ def test_every_send_that_finds_no_room_is_told_of_it_once() -> None:
         assert events_of(s, event, c.FD_WRITE) == {c.FD_WRITE: 0}
 
 
-@pytest.mark.requirement("EV-30", "EV-39", "JL-43")
+@pytest.mark.requirement("EV-30", "EV-39", "JL-43", "AC-18")
 @pytest.mark.parametrize("flags", [LEAF, ROOT], ids=["leaf", "root"])
 @isolated
 def test_join_that_nobody_answers_is_told_as_timed_out(flags: int) -> None:
     assert ws.WSAStartup(0x0202, WSADATA(), settings=Settings(join_timeout_s=0.1)) == 0
-    _, name = a_listening(ROOT if flags == LEAF else LEAF)
+    listener, name = a_listening(ROOT if flags == LEAF else LEAF)
+    assert ws.ioctlsocket(listener, c.FIONBIO, Ref(1)) == 0
     s, event = a_socket(flags), ws.WSACreateEvent()
     assert ws.WSAEventSelect(s, event, c.FD_CONNECT) == 0
     assert join(s, name) != c.INVALID_SOCKET
+    assert wait_for_data(listener) == [listener]
     assert events_of(s, event, c.FD_CONNECT) == {c.FD_CONNECT: c.WSAETIMEDOUT}
+    # The request goes from the queue when the word has come that nobody waits for it any more.
+    deadline = time.monotonic() + PATIENCE_S
+    while ready(listener)[0]:
+        assert time.monotonic() < deadline, "the request still waits"
+    assert failure(ws.accept(listener, None, None)) == c.WSAEWOULDBLOCK
     # An outcome that was not fetched makes way for the next.
     assert join(s, NOBODY) != c.INVALID_SOCKET
     assert ws.WSAWaitForMultipleEvents(1, [event], False, 5000, False) == c.WSA_WAIT_EVENT_0
