@@ -78,8 +78,10 @@ def _receive(
         data, sender = sock.receive(length, flags)
     except MultipointError as reason:
         if reason.code == constants.WSAEMSGSIZE:
-            # DP-15: what fits is there all the same.
+            # DP-15: what fits is there all the same, and who sent it.
             room[:] = cast("bytes", reason.facts["data"])
+            if name is not None:
+                pointers.store_name(cast("Endpoint", reason.facts["sender"]), name, namelen)
         raise
     room[: len(data)] = data
     return len(data), sender

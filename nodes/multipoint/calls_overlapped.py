@@ -216,8 +216,9 @@ def _scatter(receive: Callable[[], Message], rooms: list[memoryview], store: Cal
         data, sender = receive()
     except MultipointError as reason:
         if reason.code == constants.WSAEMSGSIZE:
-            # DP-15: what fits is there all the same.
+            # DP-15: what fits is there all the same, and who sent it.
             _spread(cast("bytes", reason.facts["data"]), rooms)
+            store(cast("Endpoint", reason.facts["sender"]))
         raise
     _spread(data, rooms)
     store(sender)

@@ -14,7 +14,7 @@ from multipoint.calling import process
 from multipoint.flow import FLOWSPEC, QOS
 from multipoint.layouts import WSABUF
 from multipoint.values import Ref
-from multipoint.winsock import WSAOVERLAPPED
+from multipoint.winsock import TIMEVAL, WSAOVERLAPPED, fd_set
 
 OVERLAPPED = c.WSA_FLAG_OVERLAPPED
 NOT_A_SOCKET = 5
@@ -339,6 +339,26 @@ def test_bad_pointers_of_overlapped_calls() -> None:
     assert ws.WSAGetLastError() == c.WSAENOTSOCK
     unjoined = a_socket(LEAF | OVERLAPPED)
     assert receive(unjoined, a_room(), WSAOVERLAPPED()) == c.WSAENOTCONN
+
+
+@pytest.mark.requirement("DP-15", "DP-16")
+@pytest.mark.parametrize("call", ["recvfrom", "WSARecvFrom", "overlapped"])
+@isolated
+def test_sender_of_a_message_that_does_not_fit_is_told(call: str) -> None:
+    start()
+    root, leg, leaf = a_session()
+    say(leaf, b"too long")
+    room, name, length = bytearray(3), bytearray(16), Ref(16)
+    if call == "recvfrom":
+        outcome = ws.recvfrom(root, room, 3, 0, name, length)
+    else:
+        overlapped = WSAOVERLAPPED() if call == "overlapped" else None
+        assert ws.select(0, fd_set([root]), None, None, TIMEVAL(5)) == 1
+        outcome = ws.WSARecvFrom(root, [WSABUF(3, room)], 1, Ref(0), Ref(0), name, length, overlapped, None)
+    assert (outcome, ws.WSAGetLastError()) == (c.SOCKET_ERROR, c.WSAEMSGSIZE)
+    peer = bytearray(16)
+    assert ws.getpeername(leg, peer, Ref(16)) == 0
+    assert (bytes(room), name, length) == (b"too", peer, Ref(16))
 
 
 @pytest.mark.requirement("JL-74", "JL-16", "DI-20", "D-66")
