@@ -157,7 +157,7 @@ def test_clean_up_while_another_thread_lingers_in_closesocket() -> None:
     peer.close()
 
 
-@pytest.mark.requirement("SU-06", "SU-08", "SU-11")
+@pytest.mark.requirement("SU-06", "SU-11")
 @isolated
 def test_closed_stack_is_closed() -> None:
     before = descriptors()

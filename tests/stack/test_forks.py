@@ -61,7 +61,7 @@ class Child:
         assert not self._story, self._story
 
 
-@pytest.mark.requirement("SU-23", "SK-19")
+@pytest.mark.requirement("SK-19")
 @isolated
 def test_child_can_not_use_the_parents_sockets_and_does_not_end_them() -> None:
     with Stack() as stack:

@@ -129,7 +129,7 @@ def test_membership_that_has_broken_leaves_its_socket_spent(who: str) -> None:
         assert code_of(partial(leaf.join, other.local_address)) == c.WSAEISCONN
 
 
-@pytest.mark.requirement("SK-13", "JL-66", "JL-53")
+@pytest.mark.requirement("SK-13", "JL-66")
 @isolated
 def test_second_data_root_is_refused_when_it_joins() -> None:
     with Stack() as stack:

@@ -37,7 +37,6 @@ def test_options_that_are_kept() -> None:
     assert failure(ws.setsockopt(root, c.SOL_SOCKET, c.SO_CONDITIONAL_ACCEPT, bytes(4), 4)) == c.WSAEINVAL
 
 
-@pytest.mark.requirement("SK-35", "SK-26")
 @isolated
 def test_options_that_the_kernel_carries_out() -> None:
     start()
