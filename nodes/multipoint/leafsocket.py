@@ -110,7 +110,8 @@ class LeafSocket(LeafFlowSocket):
         try:
             self._prepare()
             code = self.wait_until(lambda: outcome[0] if outcome else None, is_alertable=True)
-        except MultipointError:
+        except BaseException:
+            # Cancelled, or the program's own: a routine that raises, an interrupt.
             if not self.is_closed:
                 self._withdraw()
             raise

@@ -105,8 +105,8 @@ class RootSocket(RootFlowSocket):
     def _wait_for(self, leg: LegSocket) -> LegSocket:
         try:
             code = self.wait_until(lambda: leg.join_code, is_alertable=True)
-        except MultipointError:
-            # JL-73: cancelled. A c_root that was closed has dealt with the leg.
+        except BaseException:
+            # JL-73: cancelled, or the program's own: a routine that raises. A c_root that was closed has dealt with it.
             if not leg.is_closed:
                 leg.close()
             raise

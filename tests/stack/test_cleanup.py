@@ -16,6 +16,7 @@ from tests.stack.people import (
     a_leaf,
     a_listening_leaf,
     a_root,
+    accept_only,
     admit,
     code_of,
     wait_till_blocked,
@@ -256,3 +257,35 @@ def test_join_that_fails_is_told_even_if_another_thread_has_begun_the_next() -> 
             leaf.join(other.local_address)
         assert code_of(joining.result) == c.WSAENETUNREACH
         assert other.accept().peer_address.port == leaf.local_address.port
+
+
+class ProgramFault(Exception):
+    """What a program's own routine raises."""
+
+
+@pytest.mark.requirement("JL-74", "JL-37")
+@pytest.mark.parametrize("who", ["leaf", "root"])
+@isolated
+def test_join_whose_routine_raises_is_outstanding_no_more(who: str) -> None:
+    with Stack() as stack:
+        listener = a_root(stack) if who == "leaf" else a_listening_leaf(stack)
+        asking = a_leaf(stack) if who == "leaf" else a_root(stack)
+
+        def fail() -> None:
+            raise ProgramFault
+
+        def join() -> None:
+            routines.append(threads.current())
+            asking.join(listener.local_address)
+
+        routines = list[threads.ProgramThread]()
+        joining = Meanwhile(join)
+        wait_till_blocked(asking)
+        before = len(stack.sockets)
+        routines[0].post(fail)
+        with pytest.raises(ProgramFault):
+            joining.result()
+        assert len(stack.sockets) == before - (who == "root")
+        again = Meanwhile(lambda: asking.join(listener.local_address, JoinRequest(caller_data=b"again")))
+        accept_only(listener, b"again")
+        again.result()
