@@ -149,7 +149,7 @@ def test_flow_of_a_direction_that_is_not_used_may_be_wrong(qos: QOS, sends: bool
 
 @pytest.mark.requirement("QS-33")
 def test_other_codes_of_a_join_stay() -> None:
-    assert at_join(c.WSAEFAULT) == c.WSAEFAULT
+    assert [at_join(code) for code in (c.WSAEFAULT, 11_032)] == [c.WSAEFAULT, 11_032]
     assert at_join(c.WSA_QOS_RESERVED_PETYPE) == at_join(c.WSA_QOS_RECEIVERS) == c.WSAEOPNOTSUPP
 
 
@@ -168,6 +168,12 @@ def test_other_codes_of_a_join_stay() -> None:
 )
 def test_service_type_is_taken_apart(value: int, parts: Service) -> None:
     assert service(value) == parts
+
+
+@pytest.mark.requirement("QS-22")
+def test_what_is_no_service_type_is_not_taken_apart() -> None:
+    with pytest.raises(MultipointError, match="WSA_QOS_ESERVICETYPE"):
+        service(0x0E)
 
 
 @pytest.mark.requirement("QS-31")
