@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
-from tests.unit.multipoint_core.pretend import HERE, INVITE, JOIN, MEMBERSHIP, ROOT_ACCEPTS, a_link
+from tests.unit.multipoint_core.pretend import HERE, INVITE, JOIN, MEMBERSHIP, PATIENCE, ROOT_ACCEPTS, a_link
 
 from multipoint import constants as c
 from multipoint import wire
@@ -27,7 +27,7 @@ from multipoint.link_events import (
     Requested,
     Withdrawn,
 )
-from multipoint.link_states import OWN, Input, State
+from multipoint.link_states import LIVE, OWN, Input, State
 from multipoint.moves import MOVES
 
 S, I = State, Input  # noqa: E741
@@ -274,7 +274,8 @@ def test_who_is_not_listened_to_is_not_silent() -> None:
 def test_who_is_woken_too_early_says_nothing(state: State) -> None:
     link = a_link(is_root=True)
     link.state = state
-    link.wake(link.patience.heartbeat_s - 0.1)
+    # Only a membership is kept alive by heartbeats.
+    link.wake(link.patience.heartbeat_s + (-0.1 if state in LIVE else 0.1))
     assert not link.outgoing
     assert link.state is state
 
@@ -284,3 +285,28 @@ def test_who_asked_and_was_accepted_waits_as_long_as_for_any_join() -> None:
     link = a_link(is_root=False, request=JOIN)
     link.state, link.heard_at = State.AGREED, 1.0
     assert link.wake_at() == link.patience.join_s
+
+
+@pytest.mark.requirement("AC-09", "JL-43")
+def test_who_is_called_is_less_patient_than_who_asks() -> None:
+    assert a_link(is_root=True).wake_at() == PATIENCE.greeting_s
+    assert a_link(is_root=True, request=INVITE).wake_at() == PATIENCE.join_s
+
+
+def test_what_comes_after_the_last_word_is_not_looked_at() -> None:
+    link = a_link(is_root=False)
+    link.receive(wire.encode(wire.Hello()), 0.0)
+    link.close(0.0)
+    link.receive(b"garbage", 1.0)
+    assert (link.state, link.breaks_off) == (State.CLOSING, False)
+
+
+@pytest.mark.requirement("CL-01", "CL-08")
+def test_root_tells_the_end_of_one_leg_from_the_end_of_the_session() -> None:
+    for end, said in ((Link.close, LEAVE), (Link.dismantle, CLOSE)):
+        link = a_link(is_root=True)
+        link._say_hello()
+        link.outgoing.clear()
+        link.state = State.JOINED
+        end(link, 1.0, BYE)
+        assert said_by(link) == [said]
