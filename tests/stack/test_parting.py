@@ -364,3 +364,27 @@ def test_disconnect_data_where_it_can_not_be() -> None:
         assert root.receive()[0] == b"still a member"
         assert plain.receive_disconnect(None) == b""
         assert code_of(plain.receive) == c.WSAESHUTDOWN
+
+
+@pytest.mark.requirement("CL-38", "EV-31")
+@isolated
+def test_close_is_told_once_however_many_causes_meet() -> None:
+    with Stack() as stack, Stack() as other:
+        root, leaf, told = a_root(stack), a_leaf(other), list[tuple[object, int]]()
+        leg = admit(root, leaf)
+        for sock in (leg, leaf):
+            sock.post_events(lambda which, _, code: told.append((which, code)), c.FD_CLOSE)
+        (connection,) = other.connections
+        root.shutdown(c.SD_SEND)
+        # Both ends hear of it in two more ways.
+        leg.shutdown(c.SD_BOTH)
+        while (leaf, 0) not in told:
+            pass
+        with other.lock:
+            connection.link.broken(c.WSAECONNRESET, 0.0)
+            connection.pump()
+        root.close()
+        for sock in (leg, leaf):
+            sock.post_events(None, 0)
+            assert told.count((sock, 0)) == 1
+        assert len(told) == 2
