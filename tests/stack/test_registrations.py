@@ -1,5 +1,6 @@
-"""Registrations for network events on real sockets: how they end, what re-enables, what is told and what not."""
+"""Event objects, and registrations for network events on real sockets: how they end, what re-enables, what is told."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,51 @@ def recorded(s: int) -> dict[int, int]:
     found = WSANETWORKEVENTS()
     assert ws.WSAEnumNetworkEvents(s, None, found) == 0
     return {1 << bit: found.iErrorCode[bit] for bit in range(c.FD_MAX_EVENTS) if found.lNetworkEvents & 1 << bit}
+
+
+@pytest.mark.requirement("EV-01", "EV-02", "EV-03", "EV-04", "EV-05", "EV-07", "EV-08")
+@isolated
+def test_event_objects() -> None:
+    start()
+    first, second = ws.WSACreateEvent(), ws.WSACreateEvent()
+    both = [first, second]
+    assert ws.WSAWaitForMultipleEvents(2, both, False, 0, False) == c.WSA_WAIT_TIMEOUT
+    assert ws.WSASetEvent(second)
+    assert ws.WSAWaitForMultipleEvents(2, both, False, c.WSA_INFINITE, False) == 1
+    assert ws.WSAWaitForMultipleEvents(2, both, True, 0, False) == c.WSA_WAIT_TIMEOUT
+    setting = threading.Timer(0.01, lambda: ws.WSASetEvent(first))
+    setting.start()
+    assert ws.WSAWaitForMultipleEvents(2, both, True, 5000, False) == 0
+    assert ws.WSAResetEvent(first)
+    assert ws.WSAWaitForMultipleEvents(1, [first], False, 0, False) == c.WSA_WAIT_TIMEOUT
+    for handles, all_, code in (
+        ([], False, c.WSA_INVALID_PARAMETER),
+        ([first] * 65, False, c.WSA_INVALID_PARAMETER),
+        ([first, first], True, c.WSA_INVALID_PARAMETER),
+        ([first, 99], False, c.WSA_INVALID_HANDLE),
+    ):
+        assert ws.WSAWaitForMultipleEvents(len(handles), handles, all_, 0, False) == c.WSA_WAIT_FAILED
+        assert ws.WSAGetLastError() == code
+    assert ws.WSACloseEvent(first)
+    assert not ws.WSACloseEvent(first)
+    assert ws.WSAGetLastError() == c.WSA_INVALID_HANDLE
+
+
+@pytest.mark.requirement("EV-09", "EV-10", "EV-11", "EV-12", "SK-41", "EV-20")
+@isolated
+def test_registration() -> None:
+    start()
+    s, event, mode = a_socket(LEAF), ws.WSACreateEvent(), Ref(0)
+    for handle, mask in ((event, 0x400), (999, c.FD_READ)):
+        assert ws.WSAEventSelect(s, handle, mask) == c.SOCKET_ERROR
+        assert ws.WSAGetLastError() == c.WSAEINVAL
+    assert ws.WSAEventSelect(s, event, c.FD_READ) == 0
+    assert ws.ioctlsocket(s, c.FIONBIO, mode) == c.SOCKET_ERROR
+    assert ws.WSAGetLastError() == c.WSAEINVAL
+    assert ws.WSAEventSelect(s, 0, 0) == 0
+    assert ws.ioctlsocket(s, c.FIONBIO, mode) == 0
+    assert ws.WSAEnumNetworkEvents(s, event, None) == c.SOCKET_ERROR  # type: ignore[arg-type]
+    assert ws.WSAGetLastError() == c.WSAEFAULT
 
 
 @pytest.mark.requirement("EV-11", "EV-12", "EV-10")
