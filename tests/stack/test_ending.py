@@ -316,6 +316,7 @@ def test_end_of_the_session_ends_a_blocking_receive() -> None:
         root, leaf = a_root(stack), a_leaf(stack)
         admit(root, leaf)
         receiving = Meanwhile(leaf.receive)
+        wait_till_blocked(leaf)
         root.close()
         assert code_of(receiving.result) == c.WSAEDISCON
 
