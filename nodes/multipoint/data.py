@@ -79,6 +79,7 @@ class DataSocket(FlowSocket):
                 while queued < MAX_COUNTED:
                     self.inbox.append(self.take_now())
                     queued += len(self.inbox[-1][0])
+            self._note_found()
             return queued
 
     # For select (EV-46 to EV-48)
@@ -86,7 +87,15 @@ class DataSocket(FlowSocket):
     @property
     def may_receive(self) -> bool:
         """Tell whether a receive would end at once: a message is here, or the session has ended."""
-        return self.is_readable or self.ended is not None
+        if self.is_readable:
+            self._note_found()
+            return True
+        return self.ended is not None
+
+    def _note_found(self) -> None:
+        """Tell the event memory of data that somebody found: to the reactor it is no news any more (EV-17)."""
+        if self.memory.mask is not NONE:
+            self.record(self.memory.tell(NetworkEvent.READ, True))
 
     @property
     def may_send(self) -> bool:

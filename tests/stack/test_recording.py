@@ -1,5 +1,6 @@
 """When events are recorded on real sockets: at the registration, after each re-enabling call, of a join, by heirs."""
 
+import select
 import time
 from collections.abc import Callable
 
@@ -97,6 +98,46 @@ def test_ordinary_socket_records_data_and_room() -> None:
         assert events_of(s, event, c.FD_READ)[c.FD_READ] == 0
         assert ws.recv(s, bytearray(9), 9, 0) == 3
         assert recorded(s) == {}
+
+
+@pytest.mark.requirement("EV-41", "EV-39", "EV-18")
+@isolated
+def test_plain_leaf_records_what_it_has_when_it_has_joined() -> None:
+    start()
+    s, event, name = a_socket_of(LEAF, 17), ws.WSACreateEvent(), bytearray(16)
+    assert ws.bind(s, ANYWHERE, 16) == ws.getsockname(s, name, Ref(16)) == 0
+    assert ws.WSAEventSelect(s, event, ALL) == 0
+    assert ws.sendto(s, b"unicast", 7, 0, bytes(name), 16) == 7
+    while not ready(s)[0]:
+        pass
+    assert recorded(s) == {}
+    assert join(s, GROUP) == s
+    assert list(process.sockets.get(s).memory.recorded)[:2] == [c.FD_CONNECT, c.FD_WRITE]
+    assert events_of(s, event, c.FD_READ) == {c.FD_CONNECT: 0, c.FD_WRITE: 0, c.FD_READ: 0}
+
+
+@pytest.mark.requirement("EV-17", "EV-36", "EV-47")
+@pytest.mark.parametrize("look", ["select", "FIONREAD"])
+@isolated
+def test_data_that_was_looked_at_first_is_recorded_all_the_same(look: str) -> None:
+    start()
+    root, _, _, leaf = a_session()
+    event, sock = ws.WSACreateEvent(), process.sockets.get(leaf)
+    assert ws.WSAEventSelect(leaf, event, c.FD_READ) == 0
+    # The stack's thread can't see it before.
+    with sock.stack.lock:
+        say(root, b"hello")
+        assert sock.kernel_descriptor is not None
+        assert select.select([sock.kernel_descriptor], [], [], PATIENCE_S)[0]
+        if look == "select":
+            assert ready(leaf)[0] == [leaf]
+        else:
+            assert ws.ioctlsocket(leaf, c.FIONREAD, Ref(0)) == 0
+    assert events_of(leaf, event, c.FD_READ) == {c.FD_READ: 0}
+    # Once
+    assert ready(leaf)[0] == [leaf]
+    assert recorded(leaf) == {}
+    assert ws.recv(leaf, bytearray(9), 9, 0) == 5
 
 
 @pytest.mark.requirement("EV-26", "EV-25", "EV-17")
