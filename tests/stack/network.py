@@ -114,6 +114,13 @@ class Place:
         with self:
             return wanted in Path(f"/proc/thread-self/net/{table}").read_text()
 
+    def has_bound(self, port: int) -> bool:
+        """Tell whether a UDP socket is bound to a port here."""
+        with self:
+            tables = [Path(f"/proc/thread-self/net/{table}").read_text() for table in ("udp", "udp6")]
+        rows = [row.split() for table in tables for row in table.splitlines()[1:]]
+        return any(row[1].endswith(f":{port:04X}") for row in rows)
+
 
 class Pair:
     """Two namespaces joined by a link, eth0 on both sides, with a route for groups. Make it inside ``isolated``."""

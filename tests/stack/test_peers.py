@@ -83,11 +83,11 @@ def line_with(program: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"no {words!r} in: {''.join(seen)}")
 
 
-def wait_until_member(place: Place, group: str) -> None:
-    """Wait until a program in this place is a member of the group."""
+def wait_until_hearing(place: Place, group: str) -> None:
+    """Wait until a program in this place hears the group: socat joins it first, and binds then."""
     deadline = time.monotonic() + PATIENCE_S
-    while not place.has_joined(group):
-        assert time.monotonic() < deadline, f"nobody has joined {group}"
+    while not (place.has_joined(group) and place.has_bound(PORT)):
+        assert time.monotonic() < deadline, f"nobody hears {group}"
         time.sleep(0.005)
 
 
@@ -161,7 +161,7 @@ def test_iperf_receives_from_our_socket(family: int, is_channel: bool) -> None:
         pair.right,
         Stack() as stack,
     ):
-        wait_until_member(pair.left, group)
+        wait_until_hearing(pair.left, group)
         ours = joined(stack, family, group, JoinRole.SENDER_ONLY, flags=SOURCE if is_channel else LEAF)
         for number in (*range(1, 11), -11):
             ours.send(iperf_datagram(number))
@@ -196,7 +196,7 @@ def test_socat_both_ways(family: int) -> None:
         f"UDP6-RECV:{PORT},ipv6-join-group={shown}:eth0" if is_6 else f"UDP4-RECV:{PORT},ip-add-membership={group}:eth0"
     )
     with running(pair.left, "socat", "-u", hears, "STDOUT") as socat, pair.right, Stack() as stack:
-        wait_until_member(pair.left, group)
+        wait_until_hearing(pair.left, group)
         ours = joined(stack, family, group, JoinRole.BOTH)
         ours.set_loopback(False)
         ours.send(b"hello socat\n")
@@ -219,7 +219,7 @@ def test_plain_socket_hears_us_and_answers(family: int) -> None:
         pair.right,
         Stack() as stack,
     ):
-        wait_until_member(pair.left, group)
+        wait_until_hearing(pair.left, group)
         ours = joined(stack, family, group, JoinRole.BOTH)
         ours.set_loopback(False)
         ours.send(b"question")
