@@ -122,6 +122,21 @@ def set_sizes_and_broadcast(sock: socket.socket, receive: int | None, send: int 
             sock.setsockopt(socket.SOL_SOCKET, option, int(value))
 
 
+def default_receive_size() -> int:
+    """Return the size of a receive buffer that nobody has chosen, in bytes."""
+    return _default_size(socket.SO_RCVBUF)
+
+
+def default_send_size() -> int:
+    """Return the size of a send buffer that nobody has chosen, in bytes."""
+    return _default_size(socket.SO_SNDBUF)
+
+
+def _default_size(option: int) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        return sock.getsockopt(socket.SOL_SOCKET, option)
+
+
 def report_refusals(sock: socket.socket) -> None:
     """Have ICMP errors reported, which the kernel does of itself on connected sockets only (DP-37)."""
     option = IPV6_RECVERR if sock.family == socket.AF_INET6 else IP_RECVERR

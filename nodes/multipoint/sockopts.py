@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from multipoint import constants, groupopts
+from multipoint import constants, groupopts, kernel
 from multipoint.errors import error
 from multipoint.layouts import LINGER, WSAPROTOCOL_INFO
 from multipoint.sockets import MultipointSocket
@@ -67,13 +67,20 @@ def _flag(name: str) -> Option:
     return Option(lambda sock: _packed(int(getattr(sock.options, name))), store)
 
 
-def _size(name: str) -> Option:
-    """A buffer's size; 0 as long as it is left to the system."""
+def _size(name: str, default: Callable[[], int]) -> Option:
+    """A buffer's size; the system's as long as it is left to it."""
 
     def store(sock: MultipointSocket, value: bytes) -> None:
         sock.set_sizes_and_broadcast(**{name: max(_number(value), 0)})
 
-    return Option(lambda sock: _packed(getattr(sock.options, name) or 0), store)
+    def load(sock: MultipointSocket) -> bytes:
+        chosen = getattr(sock.options, name)
+        try:
+            return _packed(default() if chosen is None else chosen)
+        except OSError as reason:
+            raise sock.translated(reason) from reason
+
+    return Option(load, store)
 
 
 def _milliseconds(name: str) -> Option:
@@ -149,8 +156,8 @@ _OPTIONS: Mapping[int, Mapping[int, Option]] = {
             lambda sock: _packed(int(sock.options.broadcast)),
             lambda sock, value: sock.set_sizes_and_broadcast(broadcast=int(_number(value) != 0)),
         ),
-        constants.SO_RCVBUF: _size("receive_buffer"),
-        constants.SO_SNDBUF: _size("send_buffer"),
+        constants.SO_RCVBUF: _size("receive_buffer", kernel.default_receive_size),
+        constants.SO_SNDBUF: _size("send_buffer", kernel.default_send_size),
         constants.SO_CONDITIONAL_ACCEPT: Option(
             lambda sock: _packed(int(sock.options.conditional_accept)), _set_conditional_accept
         ),
